@@ -1,0 +1,300 @@
+"""Which files on disk make up a patient's case, and what is wrong with them. Nothing is decoded here."""
+
+import os
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import tifffile
+from natsort import natsort_keygen, natsorted
+
+from .config import CHANNELS, FLAIR
+
+Layout = Literal["slices", "stack", "nifti"]
+
+_SLICE = re.compile(r"(?P<case>.*?)[_\-. ]?(?P<number>\d{1,4})(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
+_STACK = re.compile(r"(?P<case>.+?)(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
+_NIFTI = re.compile(r"(?P<case>.+?)\.nii(\.gz)?", re.IGNORECASE)
+_LEVELS = 6
+
+_SEQUENCES = {
+    "mask": {"mask", "seg", "label", "segmentation"},
+    CHANNELS[2]: {"post", "t1ce", "t1gd", "t1c", "gd"},
+    FLAIR: {"flair"},
+    "other": {"t2", "t2w", "t2f", "adc", "dwi"},
+    CHANNELS[0]: {"pre", "t1", "t1w", "t1n"},
+}
+"""Words in NIfTI file names; where a name has several, the first kind in this order wins (t1_post is post-contrast)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The files of one examination of one patient: paths only.
+
+    Attributes
+    ----------
+    name : str
+        What the case is called on screen and in output files.
+    folder : Path
+        Where its files lie.
+    layout : {"slices", "stack", "nifti"}
+        One TIFF per slice, one multi-page TIFF, or NIfTI.
+    images : tuple of Path
+        Image files: one per slice in natural order, one stack, or one per sequence.
+    masks : tuple of Path or None
+        The manual mask of each slice (layout "slices"), else of the whole volume.
+    numbers : tuple of int
+        Slice numbers in the file names (layout "slices").
+    channels : tuple of str
+        Sequence of each image file (layout "nifti", one file per sequence); empty where the file holds them all.
+    problems : tuple of str
+        What a person should know, though the case can be used.
+    error : str or None
+        Why the case cannot be used.
+    """
+
+    name: str
+    folder: Path
+    layout: Layout
+    images: tuple[Path, ...] = ()
+    masks: tuple[Path | None, ...] = ()
+    numbers: tuple[int, ...] = ()
+    channels: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    error: str | None = None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there is at least one manual mask file."""
+        return any(self.masks)
+
+    @property
+    def patient(self) -> str:
+        """Whom the case belongs to: ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, else the case's own name."""
+        parts = self.name.split("_")
+        return "_".join(parts[:3]) if parts[0] == "TCGA" and len(parts) > 3 else self.name
+
+    @property
+    def site(self) -> str:
+        """TCGA's code of the hospital (``CS`` in ``TCGA_CS_4941``), empty elsewhere."""
+        parts = self.name.split("_")
+        return parts[1] if parts[0] == "TCGA" and len(parts) > 2 else ""
+
+
+def find_cases(path: Path | str) -> list[Case]:
+    """All cases at a path, in natural order, those that cannot be used included with their reason.
+
+    Parameters
+    ----------
+    path : Path or str
+        A case folder, a folder of cases at any of six levels (such as one that holds ``kaggle_3m``), or one file: a
+        TIFF stack or a NIfTI volume.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the path does not exist.
+    PermissionError
+        If the folder may not be read.
+    ValueError
+        If there is no case in it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if path.is_file():
+        beside = [entry for entry in _entries(path.parent) if entry.is_file()]
+        found = [case for case in _cases_of_files(path.parent, beside) if path in case.images]
+    else:
+        found = [case for folder in _folders(path) for case in _cases_in(folder, is_root=folder == path)]
+    if not found:
+        raise ValueError(
+            f"{path}: no case found; allowed are folders of NAME_1.tif, NAME_2.tif ... with NAME_1_mask.tif ..., "
+            "multi-page TIFF stacks and NIfTI files (.nii, .nii.gz)"
+        )
+    return sorted(_with_distinct_names(found), key=natsort_keygen(key=lambda case: case.name))
+
+
+def split_cases(cases: Sequence[Case], share: float, seed: int = 0) -> tuple[list[Case], list[Case]]:
+    """Cases to train on and cases to validate on, no patient on both sides.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        At least two patients.
+    share : float
+        Share of patients to validate on; at least one, and never all.
+    seed : int
+        The same seed gives the same split.
+
+    Raises
+    ------
+    ValueError
+        If the cases belong to fewer than two patients.
+    """
+    patients = sorted({case.patient for case in cases})
+    if len(patients) < 2:
+        raise ValueError(f"splitting by patient needs at least 2 patients, but there is {len(patients)}")
+    count = min(max(1, round(share * len(patients))), len(patients) - 1)
+    held_out = set(random.Random(seed).sample(patients, count))
+    return (
+        [case for case in cases if case.patient not in held_out],
+        [case for case in cases if case.patient in held_out],
+    )
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """Walk folders level by level; each is visited once, so a loop of links ends."""
+    seen: set[Path] = set()
+    level = [root]
+    for _ in range(_LEVELS):
+        new = [folder for folder in level if folder.resolve() not in seen]
+        seen.update(folder.resolve() for folder in new)
+        yield from new
+        level = [entry for folder in new for entry in _entries(folder) if entry.is_dir()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Visible entries, none where the folder may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if not entry.name.startswith(".")]
+    except PermissionError:
+        return []
+
+
+def _cases_in(folder: Path, *, is_root: bool) -> list[Case]:
+    try:
+        os.scandir(folder).close()
+    except PermissionError as error:
+        reason = f"{folder} may not be read: permission denied"
+        if is_root:
+            raise PermissionError(reason) from error
+        return [Case(folder.name, folder, "slices", error=reason)]
+    return _cases_of_files(folder, [entry for entry in _entries(folder) if entry.is_file()])
+
+
+def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
+    slices: dict[str, list[tuple[int, bool, Path]]] = defaultdict(list)
+    stacks: dict[str, list[tuple[bool, Path]]] = defaultdict(list)
+    nifti: dict[str, list[tuple[str, Path]]] = defaultdict(list)
+    strays: list[Path] = []
+    for file in natsorted(files):
+        if match := _SLICE.fullmatch(file.name):
+            slices[match["case"]].append((int(match["number"]), bool(match["mask"]), file))
+        elif match := _STACK.fullmatch(file.name):
+            stacks[match["case"]].append((bool(match["mask"]), file))
+        elif match := _NIFTI.fullmatch(file.name):
+            stem, sequence = _read_sequence(match["case"])
+            nifti[stem].append((sequence, file))
+        else:
+            strays.append(file)
+    for name in [name for name, members in slices.items() if _is_stack(members[0][2])]:
+        for _, is_mask, file in slices.pop(name):
+            stacks[re.sub(r"_mask$", "", file.stem, flags=re.IGNORECASE)].append((is_mask, file))
+    cases = [_slices_case(stem or folder.name, folder, members) for stem, members in slices.items()]
+    cases += [_stack_case(stem, folder, members) for stem, members in stacks.items()]
+    cases += [_nifti_case(stem or folder.name, folder, members) for stem, members in nifti.items()]
+    if len(cases) == 1 and cases[0].layout == "slices":
+        remarks = tuple(f"{file.name} is not part of the case" for file in strays)
+        return [replace(cases[0], name=folder.name, problems=cases[0].problems + remarks)]
+    return cases
+
+
+def _is_stack(file: Path) -> bool:
+    try:
+        with tifffile.TiffFile(file) as tif:
+            return len(tif.series[0].axes.replace("S", "")) > 2
+    except (OSError, ValueError, IndexError):  # a broken slice is named when it is read
+        return False
+
+
+def _read_sequence(name: str) -> tuple[str, str]:
+    """Split a NIfTI file's name into what all files of its case share, and the kind of its sequence."""
+    words = re.split(r"[^a-zA-Z0-9]+", name)
+    known = set().union(*_SEQUENCES.values())
+    stem = "_".join(word for word in words if word.lower() not in known)
+    lower = {word.lower() for word in words}
+    return stem, next((kind for kind, names in _SEQUENCES.items() if lower & names), "")
+
+
+def _slices_case(name: str, folder: Path, members: list[tuple[int, bool, Path]]) -> Case:
+    images = {number: file for number, is_mask, file in members if not is_mask}
+    masks = {number: file for number, is_mask, file in members if is_mask}
+    numbers = tuple(sorted(images))
+    case = Case(name, folder, "slices", numbers=numbers)
+    if not images:
+        return replace(case, masks=tuple(masks.values()), error=f"{folder} holds masks of {name} but no images")
+    if len(images) + len(masks) < len(members):
+        count = Counter((number, is_mask) for number, is_mask, _ in members)
+        number = min(number for (number, _), times in count.items() if times > 1)
+        return replace(case, error=f"slice {number} of {name} is there twice")
+    problems = []
+    if gaps := sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers)):
+        problems.append(f"no image of {_slices(gaps)}, missing in the numbering")
+    if masks and (without := sorted(set(images) - set(masks))):
+        problems.append(f"no mask of {_slices(without)}")
+    if orphans := sorted(set(masks) - set(images)):
+        problems.append(f"no image for the mask of {_slices(orphans)}")
+    return replace(
+        case,
+        images=tuple(images[number] for number in numbers),
+        masks=tuple(masks.get(number) for number in numbers),
+        problems=tuple(problems),
+    )
+
+
+def _slices(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
+    return f"slice{'s' * (len(numbers) > 1)} {shown}"
+
+
+def _stack_case(name: str, folder: Path, members: list[tuple[bool, Path]]) -> Case:
+    images = [file for is_mask, file in members if not is_mask]
+    masks = [file for is_mask, file in members if is_mask]
+    case = Case(name, folder, "stack", images=tuple(images), masks=tuple(masks) or (None,))
+    if not images:
+        return replace(case, error=f"{masks[0]} is a mask without an image {name}.tif")
+    if len(images) > 1 or len(masks) > 1:
+        return replace(case, error=f"{name} is there twice: {', '.join(file.name for file in images + masks)}")
+    return case
+
+
+def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Case:
+    used = [(kind, file) for kind, file in members if kind not in ("other", "mask")]
+    masks = tuple(file for kind, file in members if kind == "mask")
+    case = Case(name, folder, "nifti", masks=masks or (None,))
+    kinds = [kind for kind, _ in used]
+    if twice := [kind for kind, times in Counter(kinds + ["mask"] * len(masks)).items() if times > 1]:
+        names = ", ".join(file.name for kind, file in members if kind == twice[0])
+        return replace(case, error=f"{name} has more than one {twice[0] or 'image'}: {names}")
+    if not used:
+        return replace(case, error=f"{members[0][1]} has no image beside it")
+    if "" not in kinds and FLAIR not in kinds:
+        return replace(case, error=f"{name} has no FLAIR: its files are {', '.join(file.name for _, file in members)}")
+    if "" in kinds and len(kinds) > 1:
+        unclear = next(file.name for kind, file in used if not kind)
+        return replace(case, error=f"{unclear}: the name does not say which sequence it is (flair, t1 or t1ce)")
+    ordered = [(kind, file) for kind in ("", *CHANNELS) for known, file in used if known == kind]
+    others = tuple(f"{file.name} is not used" for kind, file in members if kind == "other")
+    return replace(
+        case,
+        images=tuple(file for _, file in ordered),
+        channels=tuple(kind for kind, _ in ordered if kind),
+        problems=others,
+    )
+
+
+def _with_distinct_names(cases: Iterable[Case]) -> Iterator[Case]:
+    times: Counter[str] = Counter()
+    for case in cases:
+        times[case.name] += 1
+        if times[case.name] == 1:
+            yield case
+        else:
+            remark = f"another case is called {case.name} too"
+            yield replace(case, name=f"{case.name} ({times[case.name]})", problems=(*case.problems, remark))

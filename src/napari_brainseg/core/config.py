@@ -1,0 +1,145 @@
+"""Every setting, defined once: forms, command-line flags, JSON and docs are read from these fields."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FLAIR = "FLAIR"
+CHANNELS = ("pre-contrast", FLAIR, "post-contrast")
+"""Channel order of the Kaggle images, and of every volume here."""
+
+NetworkName = Literal["unet", "resunet", "attention_unet"]
+DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+Range = tuple[float, float]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """A frozen group of settings that refuses names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NormalisationConfig(Settings):
+    """How intensities are brought to a common scale, per volume and channel."""
+
+    foreground: float = Field(
+        0.04, ge=0, lt=1, title="Foreground", description="Voxels above this share of the bright end count as head."
+    )
+    lower: float = Field(
+        0.5, ge=0, le=50, title="Lower percentile", description="Darker head voxels are clipped to this percentile."
+    )
+    upper: float = Field(
+        99.5, ge=50, le=100, title="Upper percentile", description="Brighter head voxels are clipped to it."
+    )
+
+
+class ModelConfig(Settings):
+    """What the network is and what it is fed: enough to build it again."""
+
+    network: NetworkName = Field("unet", title="Network", description="The architecture, one of MONAI's.")
+    filters: tuple[int, ...] = Field(
+        (24, 48, 96, 192, 256),
+        min_length=2,
+        title="Filters",
+        description="Feature channels at each level, finest first.",
+    )
+    stem: Literal[1, 2, 4] = Field(
+        2,
+        title="Stem",
+        description="Pixels of a block this wide become channels before the first layer, which saves most of the time.",
+    )
+    context: int = Field(
+        1, ge=0, le=3, title="Neighbour slices", description="Slices below and above that the network also sees."
+    )
+    normalisation: NormalisationConfig = Field(NormalisationConfig(), title="Normalisation")
+
+    @property
+    def in_channels(self) -> int:
+        """Channels the network is fed: every sequence of the slice and its neighbours."""
+        return len(CHANNELS) * (2 * self.context + 1)
+
+    @property
+    def size_multiple(self) -> int:
+        """What the height and width of an input must be divisible by."""
+        return int(self.stem * 2 ** (len(self.filters) - 1))
+
+
+class PostprocessConfig(Settings):
+    """How a probability becomes a mask."""
+
+    threshold: Probability = Field(0.5, title="Threshold", description="Voxels at least this probable are tumour.")
+    keep_share: Probability = Field(
+        0.0,
+        title="Keep components above",
+        description="Drop 3D components smaller than this share of the largest (0 keeps all, 1 only the largest).",
+    )
+    min_voxels: int = Field(
+        0, ge=0, title="Smallest component", description="Drop 3D components with fewer voxels than this."
+    )
+    fill_holes: bool = Field(False, title="Fill holes", description="Fill holes inside the mask, slice by slice.")
+    closing: bool = Field(
+        False, title="Close gaps", description="Close gaps with a 5 x 5 elliptical footprint, slice by slice."
+    )
+
+
+class SegmentConfig(Settings):
+    """How the network is run."""
+
+    device: DeviceName = Field("auto", title="Device", description="Where to compute; auto takes the fastest.")
+    tta: bool = Field(
+        False, title="Flip test", description="Average with the prediction on the mirrored image (twice the time)."
+    )
+    batch_size: int = Field(8, ge=1, le=256, title="Batch size", description="Slices sent through the network at once.")
+    threads: int = Field(0, ge=0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
+
+
+class AugmentationConfig(Settings):
+    """How training images are varied; each range is drawn from uniformly, per image."""
+
+    rotation: float = Field(30, ge=0, le=180, title="Rotation", description="Largest turn, in degrees.")
+    scale: Range = Field((0.7, 1.4), title="Scale", description="Magnification.")
+    shear: float = Field(0.1, ge=0, le=1, title="Shear", description="Largest shear.")
+    shift: float = Field(0.1, ge=0, le=1, title="Shift", description="Largest shift, as a share of the window.")
+    flip: Probability = Field(0.5, title="Flip", description="Chance of a left-right mirror image.")
+    reverse: Probability = Field(0.5, title="Reverse", description="Chance that the neighbour slices swap sides.")
+    gain: Range = Field((0.75, 1.3), title="Contrast", description="Factor on each channel.")
+    offset: float = Field(0.3, ge=0, title="Brightness", description="Largest offset of each channel, in SD.")
+    gamma: Range = Field((0.7, 1.5), title="Gamma", description="Exponent on each channel.")
+    noise: float = Field(0.15, ge=0, title="Noise", description="Largest SD of added noise.")
+    blur: Range = Field((0.5, 1.2), title="Blur", description="SD of the Gaussian blur, in pixels.")
+    low_resolution: Range = Field((0.5, 1.0), title="Low resolution", description="Share of the resolution kept.")
+    chance: Probability = Field(
+        0.25, title="Chance", description="Chance of each of gamma, noise, blur and low resolution."
+    )
+    modality_dropout: Probability = Field(
+        0.15,
+        title="Modality dropout",
+        description="Chance, for each contrast sequence, that FLAIR stands in for it as where a sequence is missing.",
+    )
+
+
+class TrainConfig(Settings):
+    """How a network is trained."""
+
+    epochs: int = Field(30, ge=1, title="Epochs", description="Passes over the training slices.")
+    epoch_slices: int = Field(
+        0, ge=0, title="Slices per epoch", description="Slices drawn per epoch; 0 takes twice the tumour slices."
+    )
+    batch_size: int = Field(16, ge=2, title="Batch size", description="Slices per training step.")
+    window: int = Field(192, ge=32, title="Window", description="Edge of the square cut out of each slice, in pixels.")
+    tumour_share: Probability = Field(0.5, title="Tumour share", description="Share of slices drawn with tumour.")
+    learning_rate: float = Field(2e-3, gt=0, title="Learning rate", description="Highest rate of the schedule.")
+    schedule: Literal["one-cycle", "cosine"] = Field(
+        "one-cycle", title="Schedule", description="How the learning rate rises and falls."
+    )
+    weight_decay: float = Field(0.01, ge=0, title="Weight decay", description="AdamW's decay.")
+    clip_norm: float = Field(5.0, gt=0, title="Clip", description="Largest norm of the gradient.")
+    ema: float = Field(
+        0.998, ge=0, lt=1, title="Averaging", description="Decay of the averaged weights, which are the ones kept."
+    )
+    validate_every: int = Field(5, ge=1, title="Validate every", description="Epochs between validations.")
+    device: DeviceName = Field("auto", title="Device", description="Where to compute; auto takes the fastest.")
+    threads: int = Field(0, ge=0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
+    seed: int = Field(0, ge=0, title="Seed", description="Start of every random draw.")
+    augmentation: AugmentationConfig = Field(AugmentationConfig(), title="Augmentation")

@@ -1,0 +1,75 @@
+"""Where to compute, at which precision, and why."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from .config import DeviceName
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place to compute.
+
+    Attributes
+    ----------
+    name : str
+        PyTorch's name: "cuda", "mps" or "cpu".
+    dtype : torch.dtype
+        Precision of the network's arithmetic.
+    reason : str
+        Why this one, for a person.
+    """
+
+    name: str
+    dtype: torch.dtype
+    reason: str
+
+    def __str__(self) -> str:
+        label = {"cuda": "CUDA GPU", "mps": "Apple GPU", "cpu": "CPU"}[self.name]
+        return f"{label}, {str(self.dtype).removeprefix('torch.')}"
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return a context in which networks compute at this precision."""
+        return torch.autocast(self.name, self.dtype, enabled=self.dtype != torch.float32)
+
+
+def choose_device(name: DeviceName = "auto", threads: int = 0) -> Device:
+    """Where to compute.
+
+    Parameters
+    ----------
+    name : {"auto", "cuda", "mps", "cpu"}
+        auto takes an NVIDIA GPU, else an Apple GPU, else the CPU.
+    threads : int
+        CPU threads for all that follows; 0 leaves PyTorch's choice.
+
+    Raises
+    ------
+    ValueError
+        If a device is asked for by name that this machine or this PyTorch does not have.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name != "auto" and not available[name]:
+        here = ", ".join(key for key, there in available.items() if there)
+        raise ValueError(f"the device {name!r} is not available here; available: {here}")
+    chosen = name if name != "auto" else next(key for key, there in available.items() if there)
+    wish = "chosen by the user" if name != "auto" else "the fastest here"
+    if chosen == "cuda":
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return Device(chosen, dtype, f"{wish}: {torch.cuda.get_device_name()}")
+    if chosen == "mps":
+        return Device(chosen, torch.float32, wish)
+    wish = wish if name != "auto" else "no CUDA or Apple GPU found"
+    if _cpu_has_bfloat16():
+        return Device(chosen, torch.bfloat16, f"{wish}; the CPU has bfloat16 instructions")
+    return Device(chosen, torch.float32, f"{wish}; the CPU has no bfloat16 instructions")
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Without the instructions bfloat16 is emulated, and slower than float32."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)

@@ -1,0 +1,158 @@
+"""A case's masks: reading manual ones, and writing masks back the way the images came."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from nibabel import orientations
+
+from .cases import Case
+from .files import atomic_path
+from .volumes import AXES, READ_THREADS, Array, Spacing, Volume, load_nifti, oriented, read_slice, read_stack
+
+MaskFormat = Literal["kaggle", "tiff", "nifti"]
+Mask = npt.NDArray[np.uint8]
+
+
+def read_mask(case: Case, volume: Volume) -> Mask | None:
+    """Read a case's manual mask.
+
+    Parameters
+    ----------
+    case : Case
+        From `find_cases`.
+    volume : Volume
+        The same case's images, which the mask must fit.
+
+    Returns
+    -------
+    ndarray or None
+        (Z, Y, X) of 0 and 1; slices without a mask file are 0. None if the case has no mask at all.
+
+    Raises
+    ------
+    ValueError
+        If a file is damaged, has another size than its image, or holds values that are not those of a binary mask.
+    """
+    files = [file for file in case.masks if file]
+    if not files:
+        return None
+    if case.layout == "slices":
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            planes = pool.map(
+                lambda file: file and _fitting(_binary(read_slice(file), file), volume.shape[1:], file), case.masks
+            )
+            return np.stack([np.zeros(volume.shape[1:], np.uint8) if plane is None else plane for plane in planes])
+    array = oriented(load_nifti(files[0]))[0] if case.layout == "nifti" else read_stack(files[0])[0]
+    return _fitting(_binary(array, files[0]), volume.shape, files[0])
+
+
+def write_mask(
+    mask: Array,
+    folder: Path | str,
+    volume: Volume,
+    *,
+    format: MaskFormat = "kaggle",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write a mask with the geometry and slice numbers of the volume it belongs to.
+
+    Every file is written under a temporary name and then moved, so that there are only whole files.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (Z, Y, X); everything above 0 is tumour.
+    folder : Path or str
+        Made if needed. Files are called after the volume.
+    volume : Volume
+        The images that the mask belongs to.
+    format : {"kaggle", "tiff", "nifti"}
+        ``NAME_1_mask.tif`` ... (0 and 255), ``NAME_mask.tif`` (ImageJ stack), or ``NAME_mask.nii.gz``.
+    overwrite : bool
+        Whether files of these names may be replaced.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    FileExistsError
+        If a file is there already and `overwrite` is not set; nothing is written then.
+    ValueError
+        If mask and volume differ in shape.
+    """
+    if mask.shape != volume.shape:
+        raise ValueError(f"the mask has shape {mask.shape}, but {volume.name} has {volume.shape}")
+    folder = Path(folder)
+    binary = (np.asarray(mask) > 0).astype(np.uint8)
+    writers = _mask_writers(binary, folder, volume, format)
+    if not overwrite and (existing := [path for path in writers if path.exists()]):
+        raise FileExistsError(f"{existing[0]} exists already; choose another folder or allow overwriting")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, write in writers.items():
+        with atomic_path(path) as temporary:
+            write(temporary)
+    return list(writers)
+
+
+def _binary(array: Array, file: Path) -> Mask:
+    """Mask of 0 and 1 from a mask file that uses 0 and 1, or 0 and 255."""
+    if array.ndim > 2 and array.shape[-1] in (3, 4) and (array[..., :1] == array[..., :3]).all():
+        array = array[..., 0]
+    low, high = array.min(), array.max()
+    if not (low == 0 or low == high) or high not in (0, 1, 255) or np.any((array != low) & (array != high)):
+        values = np.unique(array)
+        shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
+        raise ValueError(f"{file} is not a binary mask: it holds {shown}; allowed are 0 and 1, or 0 and 255")
+    return (array > 0).astype(np.uint8)
+
+
+def _fitting(mask: Mask, shape: tuple[int, ...], file: Path) -> Mask:
+    if mask.shape != shape:
+        raise ValueError(f"{file} has size {mask.shape}, but its image has {shape}")
+    return mask
+
+
+def _mask_writers(mask: Mask, folder: Path, volume: Volume, format: MaskFormat) -> dict[Path, Callable[[Path], None]]:
+    """What to write where, so that existing files are seen before the first is written."""
+    if format == "kaggle":
+        return {
+            folder / f"{volume.name}_{number}_mask.tif": lambda path, plane=plane: tifffile.imwrite(
+                path, plane * np.uint8(255), photometric="minisblack", metadata=None
+            )
+            for number, plane in zip(volume.slice_numbers, mask, strict=True)
+        }
+    if format == "tiff":
+        return {folder / f"{volume.name}_mask.tif": lambda path: _write_stack(path, mask, volume.spacing)}
+    return {folder / f"{volume.name}_mask.nii.gz": lambda path: _write_nifti(path, mask, volume)}
+
+
+def _write_stack(path: Path, mask: Mask, spacing: Spacing | None) -> None:
+    z, y, x = spacing or (None, None, None)
+    tifffile.imwrite(
+        path,
+        mask * np.uint8(255),
+        imagej=True,
+        resolution=(1 / x, 1 / y) if x and y else None,
+        metadata={"axes": "ZYX"} | ({"spacing": z, "unit": "mm"} if z else {}),
+    )
+
+
+def _write_nifti(path: Path, mask: Mask, volume: Volume) -> None:
+    turn = orientations.ornt_transform(orientations.axcodes2ornt(AXES), orientations.axcodes2ornt(volume.stored_axes))
+    array = orientations.apply_orientation(np.ascontiguousarray(mask.transpose(2, 1, 0)), turn)
+    affine = volume.affine
+    if affine is None:
+        z, y, x = volume.spacing or (1.0, 1.0, 1.0)
+        affine = np.diag([-x, -y, z, 1.0])
+    image = nibabel.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm" if volume.spacing else "unknown")
+    nibabel.save(image, path)

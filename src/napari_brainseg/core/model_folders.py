@@ -1,0 +1,101 @@
+"""What stands in a model folder, read without loading the network."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from .config import ModelConfig, PostprocessConfig, Settings, TrainConfig
+
+SCHEMA_VERSION = 1
+INFO_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+DEFAULT_MODEL = "default"
+
+
+class Provenance(Settings):
+    """Where a model comes from."""
+
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    command: str = ""
+    device: str = ""
+    seconds: float = 0.0
+    versions: Mapping[str, str] = {}
+    parent_sha256: str | None = None
+    weights_sha256: str = ""
+
+
+class ModelInfo(Settings):
+    """The content of ``model.json``: everything about a trained model but its weights."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    model: ModelConfig
+    postprocess: PostprocessConfig = PostprocessConfig()
+    training: TrainConfig | None = None
+    train_cases: tuple[str, ...] = ()
+    validation_cases: tuple[str, ...] = ()
+    validation_dice: Mapping[str, float] = {}
+    provenance: Provenance = Provenance()
+
+    @property
+    def mean_dice(self) -> float | None:
+        """Mean Dice per volume over the validation cases, None where there were none."""
+        scores = self.validation_dice.values()
+        return sum(scores) / len(scores) if scores else None
+
+
+def model_folder(name: str | Path) -> Path:
+    """Folder of a model given by its folder, or by the name of a shipped one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    """
+    shipped = Path(str(files("napari_brainseg").joinpath("models", str(name))))
+    for folder in (Path(name), shipped):
+        if (folder / INFO_FILE).is_file():
+            return folder
+    raise FileNotFoundError(
+        f"{name} is not a model: allowed are {DEFAULT_MODEL!r} and a folder with {INFO_FILE} and {WEIGHTS_FILE}"
+    )
+
+
+def read_model_info(name: str | Path) -> ModelInfo:
+    """All that is known of a model, without its weights and without torch.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such model.
+    ValueError
+        If ``model.json`` is damaged, or was written by a newer version.
+    """
+    path = model_folder(name) / INFO_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        version = content["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: it is not the description of a model") from error
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema version {version}, but this version reads up to {SCHEMA_VERSION}: update napari-brainseg"
+        )
+    try:
+        return ModelInfo.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path} is damaged: {where}: {first['msg']}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,35 @@
+"""How long work reports itself and is stopped."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a piece of work is.
+
+    Attributes
+    ----------
+    stage : str
+        What is being done, in words for a person ("segmenting", "training").
+    done, total : int
+        Steps finished and steps in all.
+    metrics : Mapping[str, float]
+        Figures known so far, such as the loss.
+    """
+
+    stage: str
+    done: int
+    total: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Cancelled(Exception):
+    """Raised by a progress callback to stop the work that called it."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def ignore_progress(_: Progress) -> None:
+    """Take a report and do nothing: the default of every long function."""

@@ -1,0 +1,272 @@
+"""Running a trained network over a volume."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, SegmentConfig, Settings
+from .devices import Device, choose_device
+from .masks import Mask
+from .models import TrainedModel, versions
+from .postprocessing import postprocess
+from .preprocessing import head_mask, measure_intensities, neighbours, normalise
+from .progress import OnProgress, Progress, ignore_progress
+from .volumes import Volume
+
+FloatArray = npt.NDArray[np.float32]
+
+_MARGIN = 8
+"""Pixels kept around the head: what lies further out is air."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePrediction:
+    """Probabilities of some slices, as soon as they are known.
+
+    Attributes
+    ----------
+    indices : tuple of int
+        Positions along Z.
+    probability : ndarray
+        (len(indices), Y, X), 0 to 1.
+    """
+
+    indices: tuple[int, ...]
+    probability: FloatArray
+
+
+OnSlices = Callable[[SlicePrediction], None]
+
+
+class SegmentationProvenance(Settings):
+    """How a segmentation was made: enough to make it again."""
+
+    case: str
+    model: str
+    weights_sha256: str
+    settings: SegmentConfig
+    postprocess: PostprocessConfig
+    device: str
+    seconds: float
+    created: str
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """What a model says of a volume.
+
+    Attributes
+    ----------
+    mask : ndarray
+        (Z, Y, X), 1 is tumour.
+    probability : ndarray
+        (Z, Y, X), 0 to 1: mean over the flipped views.
+    provenance : SegmentationProvenance
+        Model, settings, device, versions and seconds.
+    """
+
+    mask: Mask
+    probability: FloatArray
+    provenance: SegmentationProvenance
+
+    @property
+    def uncertainty(self) -> FloatArray:
+        """Binary entropy of the probability in bits, (Z, Y, X): 0 where the model is sure, 1 where it is undecided."""
+        p = np.clip(self.probability, 1e-6, 1 - 1e-6)
+        entropy: FloatArray = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+        return entropy
+
+
+def segment(
+    volume: Volume,
+    model: TrainedModel,
+    config: SegmentConfig | None = None,
+    postprocessing: PostprocessConfig | None = None,
+    *,
+    first: int | None = None,
+    only: tuple[int, ...] = (),
+    on_slices: OnSlices | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> Segmentation:
+    """Segment the tumour in a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        Any number of slices of any height and width.
+    model : TrainedModel
+        From `load_model`.
+    config : SegmentConfig, optional
+        Device, flip test, batch size, threads.
+    postprocessing : PostprocessConfig, optional
+        Threshold and clean-up; the model's own if not given.
+    first : int, optional
+        The slice to segment first, with the others following outwards; the middle one if not given.
+    only : tuple of int
+        Segment no slices but these; the others stay 0.
+    on_slices : callable, optional
+        Called with each batch of slices as soon as it is known.
+    on_progress : callable
+        Called after each batch; it may raise `Cancelled`.
+
+    Raises
+    ------
+    ValueError
+        If the volume is empty or constant, or the network gives NaN.
+    """
+    config = config or SegmentConfig()
+    postprocessing = postprocessing or model.info.postprocess
+    _check(volume)
+    started = time.perf_counter()
+    runner = Runner(model.network, choose_device(config.device, config.threads), config.batch_size, config.tta)
+    order = sorted(only or range(len(volume.array)), key=lambda index: abs(index - _start(volume, first)))
+    probability = predict(volume, model.info.model, runner, order, on_slices=on_slices, on_progress=on_progress)
+    provenance = SegmentationProvenance(
+        case=volume.name,
+        model=model.info.name,
+        weights_sha256=model.info.provenance.weights_sha256,
+        settings=config,
+        postprocess=postprocessing,
+        device=str(runner.device),
+        seconds=round(time.perf_counter() - started, 3),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        notes=tuple(runner.notes),
+    )
+    return Segmentation(postprocess(probability, postprocessing), probability, provenance)
+
+
+class Runner:
+    """A network on a device that keeps going when memory runs out: with half the batch, and at last on the CPU.
+
+    Attributes
+    ----------
+    device : Device
+        Where it computes now.
+    batch_size : int
+        Slices it takes at once now.
+    notes : list of str
+        What had to be changed, for a person.
+    """
+
+    def __init__(self, network: nn.Module, device: Device, batch_size: int, tta: bool) -> None:
+        self.device = device
+        self.batch_size = batch_size
+        self.notes: list[str] = []
+        self._tta = tta
+        self._network = network.eval().to(device.name)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Probabilities (B, Y, X), float32 on the CPU, of images (B, C, Y, X)."""
+        while True:
+            try:
+                parts = [self._run(part) for part in images.split(self.batch_size)]
+                return torch.cat(parts)
+            except RuntimeError as error:  # what PyTorch raises for want of memory, on the CPU and on Apple GPUs too
+                if "memory" not in str(error).lower():
+                    raise
+                self._use_less(error)
+
+    def _run(self, images: Tensor) -> Tensor:
+        images = images.to(self.device.name, memory_format=torch.channels_last)
+        with torch.inference_mode(), self.device.autocast():
+            probability = torch.sigmoid(self._network(images).float())
+            if self._tta:
+                mirrored = torch.sigmoid(self._network(images.flip(-1)).float())
+                probability = (probability + mirrored.flip(-1)) / 2
+        return probability[:, 0].cpu()
+
+    def _use_less(self, error: RuntimeError) -> None:
+        if self.batch_size > 1:
+            self.batch_size //= 2
+            self.notes.append(f"out of memory on the {self.device.name}: went on with {self.batch_size} slices at once")
+        elif self.device.name != "cpu":
+            self.notes.append(f"out of memory on the {self.device.name}: went on with the CPU")
+            self.device = choose_device("cpu")
+            self._network.to("cpu")
+        else:
+            raise MemoryError("not enough memory to segment even one slice on the CPU") from error
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def predict(
+    volume: Volume,
+    model: ModelConfig,
+    runner: Runner,
+    order: Sequence[int],
+    *,
+    on_slices: OnSlices | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> FloatArray:
+    """Probability of tumour in the given slices of a volume, in the given order; 0 in the others.
+
+    Returns
+    -------
+    ndarray
+        (Z, Y, X), float32.
+
+    Raises
+    ------
+    ValueError
+        If the network gives NaN.
+    """
+    rows, columns = _head_box(volume, model)
+    cropped = volume.array[:, rows, columns]
+    measured = measure_intensities(volume.array, model.normalisation)
+    stored = torch.from_numpy(
+        np.ascontiguousarray(cropped if cropped.dtype == np.uint8 else cropped.astype(np.float32))
+    )
+    slices = normalise(stored.permute(0, 3, 1, 2), [measured])
+    height, width = slices.shape[-2:]
+    padding = [0, -width % model.size_multiple, 0, -height % model.size_multiple]
+    slices = functional.pad(slices, padding, mode="replicate")
+    probability = np.zeros(volume.shape, np.float32)
+    done = 0
+    while done < len(order):
+        indices = tuple(order[done : done + runner.batch_size])
+        context = torch.tensor([neighbours(index, len(slices), model.context) for index in indices])
+        found = runner(slices[context].flatten(1, 2))[:, :height, :width].numpy()
+        if not np.isfinite(found).all():
+            raise ValueError(f"the model gives NaN for {volume.name}: its weights or the images are damaged")
+        probability[list(indices), rows, columns] = found
+        done += len(indices)
+        if on_slices:
+            on_slices(SlicePrediction(indices, probability[list(indices)]))
+        on_progress(Progress("segmenting", done, len(order)))
+    return probability
+
+
+def _head_box(volume: Volume, model: ModelConfig) -> tuple[slice, slice]:
+    """Rows and columns with anything but air in them, and a margin: the network need not see the rest."""
+    flair = volume.array[..., CHANNELS.index(FLAIR)]
+    head = head_mask(flair[:, ::2, ::2], model.normalisation)
+    box = []
+    for axis in (1, 2):
+        used = np.flatnonzero(head.any(axis=(0, 3 - axis)))
+        low, high = (2 * used[0], 2 * used[-1] + 2) if used.size else (0, volume.shape[axis])
+        box.append(slice(max(low - _MARGIN, 0), min(high + _MARGIN, volume.shape[axis])))
+    return box[0], box[1]
+
+
+def _check(volume: Volume) -> None:
+    if volume.array.size == 0:
+        raise ValueError(f"{volume.name} has no voxels: its shape is {volume.array.shape}")
+    if volume.array.shape[-1] != len(CHANNELS):
+        raise ValueError(f"{volume.name} has {volume.array.shape[-1]} channels, but the model needs {len(CHANNELS)}")
+    flair = volume.array[..., CHANNELS.index(FLAIR)]
+    if flair.min() == flair.max():
+        raise ValueError(f"{volume.name} is empty: every voxel of its FLAIR is {flair.flat[0]}")
+
+
+def _start(volume: Volume, first: int | None) -> int:
+    return len(volume.array) // 2 if first is None else first

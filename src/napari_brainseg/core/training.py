@@ -1,0 +1,382 @@
+"""Training a network: one plain loop that can be stopped, killed and resumed."""
+
+import copy
+import csv
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from monai.losses import DiceLoss
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from .augmentation import augment
+from .cases import Case
+from .config import ModelConfig, PostprocessConfig, Settings, TrainConfig
+from .devices import Device, choose_device
+from .files import atomic_path
+from .masks import Mask, read_mask
+from .metrics import score_mask
+from .model_folders import INFO_FILE, ModelInfo, Provenance
+from .models import TrainedModel, load_model, save_model
+from .networks import SpaceToDepth, create_network, read_weights, write_weights
+from .postprocessing import postprocess
+from .preprocessing import Intensities, measure_intensities, neighbours, normalise
+from .progress import OnProgress, Progress, ignore_progress
+from .segmentation import Runner, predict
+from .volumes import Volume, read_volume
+
+_CHECKPOINT_FILE = "last.safetensors"
+_RUN_FILE = "run.json"
+_HISTORY_FILE = "history.csv"
+_T = TypeVar("_T")
+_WARM_UP = 0.3
+"""Share of the steps in which the one-cycle schedule rises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One case in memory: its images, mask and intensities."""
+
+    patient: str
+    volume: Volume
+    mask: Mask
+    intensities: Intensities
+
+
+class Run(Settings):
+    """What a run folder says of itself, so that it can be resumed with nothing else."""
+
+    model: ModelConfig
+    training: TrainConfig
+    train_cases: tuple[str, ...]
+    validation_cases: tuple[str, ...]
+    parent_sha256: str | None = None
+
+
+def train(
+    train_cases: Sequence[Case],
+    validation_cases: Sequence[Case],
+    output: Path | str,
+    model: ModelConfig | None = None,
+    config: TrainConfig | None = None,
+    *,
+    parent: str | Path | None = None,
+    resume: bool = False,
+    command: str = "",
+    on_progress: OnProgress = ignore_progress,
+) -> TrainedModel:
+    """Train a network on cases with manual masks and write it to a model folder.
+
+    The weights kept are the running average at the end; no epoch is picked by its validation score, so the score of
+    the last epoch is an honest one.
+
+    Parameters
+    ----------
+    train_cases, validation_cases : sequence of Case
+        Usable cases with a mask for every slice, no patient on both sides; the latter may be empty.
+    output : Path or str
+        The run folder, which becomes the model folder.
+    model : ModelConfig, optional
+        The network; the parent's if there is one.
+    config : TrainConfig, optional
+        How to train.
+    parent : str or Path, optional
+        A model to start from.
+    resume : bool
+        Go on with the run in `output`, after the last epoch it finished. Each epoch draws from a seed of its own, so
+        the result is that of a run never interrupted.
+    command : str
+        Recorded in the model.
+    on_progress : callable
+        Called after each step and epoch; it may raise `Cancelled`, which leaves a run that can be resumed.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a model or a run in `output` already and `resume` is not set.
+    ValueError
+        If the cases cannot be trained on, a patient is on both sides, the run to resume was another one, or the loss
+        becomes NaN.
+    """
+    output = Path(output)
+    config = config or TrainConfig()
+    start = load_model(parent) if parent else None
+    model = start.info.model if start else model or ModelConfig()
+    run = Run(
+        model=model,
+        training=config,
+        train_cases=tuple(case.name for case in train_cases),
+        validation_cases=tuple(case.name for case in validation_cases),
+        parent_sha256=start.info.provenance.weights_sha256 if start else None,
+    )
+    _check_patients(train_cases, validation_cases)
+    _prepare_folder(output, run, resume=resume)
+    device = choose_device(config.device, config.threads)
+    training = _read_samples(train_cases, model, on_progress)
+    validation = _read_samples(validation_cases, model, on_progress)
+    sampler = Sampler(training, config)
+
+    torch.manual_seed(config.seed)
+    network = (start.network if start else create_network(model)).to(device.name, memory_format=torch.channels_last)
+    averaged = copy.deepcopy(network)
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    first_epoch, before = _load_checkpoint(output, network, averaged, optimizer) if resume else (0, 0.0)
+    started = time.perf_counter() - before
+    dice: dict[str, float] = {}
+
+    for epoch in range(first_epoch, config.epochs):
+        generator = Generator().manual_seed(config.seed + 1_000_003 * (epoch + 1))
+        torch.manual_seed(config.seed + 1_000_003 * (epoch + 1))
+        losses = []
+        network.train()
+        for number, chosen in enumerate(sampler.epoch(generator)):
+            step = epoch * sampler.steps + number
+            images, masks = make_batch(training, chosen, model, device)
+            images, masks = augment(images, masks, config.augmentation, config.window, generator)
+            rate = learning_rate(config, step, config.epochs * sampler.steps)
+            losses.append(_step(network, optimizer, images, masks, rate, config.clip_norm, device))
+            _average(averaged, network, min(config.ema, (1 + step) / (10 + step)))
+            on_progress(Progress(f"epoch {epoch + 1}", number + 1, sampler.steps, {"loss": losses[-1]}))
+        metrics = {"loss": float(np.mean(losses)), "learning_rate": rate}
+        if validation and ((epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs):
+            dice = validate(averaged, validation, model, device)
+            metrics["validation_dice"] = float(np.mean(list(dice.values())))
+        seconds = time.perf_counter() - started
+        _save_checkpoint(output, network, averaged, optimizer, epoch + 1, seconds)
+        _add_history(output, epoch + 1, seconds, metrics)
+        on_progress(Progress("training", epoch + 1, config.epochs, metrics))
+
+    info = ModelInfo(
+        name=output.name,
+        model=model,
+        training=config,
+        train_cases=run.train_cases,
+        validation_cases=run.validation_cases,
+        validation_dice=dice or validate(averaged, validation, model, device),
+        provenance=Provenance(
+            command=command,
+            device=f"{device} ({device.reason})",
+            seconds=round(time.perf_counter() - started, 1),
+            parent_sha256=run.parent_sha256,
+        ),
+    )
+    return save_model(TrainedModel(info, averaged.eval().cpu()), output)
+
+
+class Sampler:
+    """Draws slices so that every patient counts the same, with a fixed share of slices with tumour.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        The training cases.
+    config : TrainConfig
+        Batch size, tumour share, slices per epoch.
+
+    Raises
+    ------
+    ValueError
+        If no slice has tumour.
+    """
+
+    def __init__(self, samples: Sequence[Sample], config: TrainConfig) -> None:
+        self._config = config
+        self._patients: dict[str, dict[bool, list[tuple[int, int]]]] = {}
+        for number, sample in enumerate(samples):
+            slices = self._patients.setdefault(sample.patient, {True: [], False: []})
+            for index, plane in enumerate(sample.mask):
+                slices[bool(plane.any())].append((number, index))
+        tumour_slices = sum(len(slices[True]) for slices in self._patients.values())
+        if not tumour_slices:
+            raise ValueError("no training slice has tumour: there is nothing to learn from")
+        count = config.epoch_slices or 2 * tumour_slices
+        self.steps = max(1, round(count / config.batch_size))
+
+    def epoch(self, generator: Generator) -> Iterator[list[tuple[int, int]]]:
+        """Batches of (case, slice) for one epoch."""
+        with_tumour = [slices for slices in self._patients.values() if slices[True]]
+        without = [slices for slices in self._patients.values() if slices[False]]
+        for _ in range(self.steps):
+            wanted = torch.rand(self._config.batch_size, generator=generator) < self._config.tumour_share
+            kinds = [bool(kind) or not without for kind in wanted]
+            patients = [_pick(with_tumour if kind else without, generator) for kind in kinds]
+            yield [_pick(patient[kind], generator) for patient, kind in zip(patients, kinds, strict=True)]
+
+
+def _pick(items: Sequence[_T], generator: Generator) -> _T:
+    return items[int(torch.randint(len(items), (1,), generator=generator))]
+
+
+def make_batch(
+    samples: Sequence[Sample], chosen: Sequence[tuple[int, int]], model: ModelConfig, device: Device
+) -> tuple[Tensor, Tensor]:
+    """Return normalised slices with their neighbours (B, S, C, Y, X), and masks (B, Y, X), on the device."""
+    height = max(samples[case].volume.shape[1] for case, _ in chosen)
+    width = max(samples[case].volume.shape[2] for case, _ in chosen)
+    images, masks = [], []
+    for case, index in chosen:
+        sample = samples[case]
+        array = sample.volume.array[neighbours(index, len(sample.mask), model.context)]
+        stored = torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32))
+        padding = [0, width - array.shape[2], 0, height - array.shape[1]]
+        slices = normalise(stored.permute(0, 3, 1, 2).to(device.name), [sample.intensities])
+        images.append(functional.pad(slices, padding, mode="replicate"))
+        masks.append(functional.pad(torch.from_numpy(sample.mask[index]), padding))
+    return torch.stack(images), torch.stack(masks).to(device.name)
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Rate at a step: one-cycle rises to the highest rate and falls (Smith 2018), cosine only falls."""
+    peak = config.learning_rate
+    rise = _WARM_UP * steps if config.schedule == "one-cycle" else 0
+    if step < rise:
+        return _cosine(peak / 25, peak, step / rise)
+    return _cosine(peak, peak / 10_000, (step - rise) / max(steps - 1 - rise, 1))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+def batch_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Dice of the whole batch, where empty slices do no harm, plus binary cross-entropy."""
+    dice: Tensor = DiceLoss(sigmoid=True, batch=True)(logits, masks)
+    return dice + functional.binary_cross_entropy_with_logits(logits, masks)
+
+
+def validate(network: SpaceToDepth, samples: Sequence[Sample], model: ModelConfig, device: Device) -> dict[str, float]:
+    """Dice per volume of each case, without flips and without post-processing."""
+    runner = Runner(network, device, batch_size=8, tta=False)
+    scores = {}
+    for sample in samples:
+        probability = predict(sample.volume, model, runner, range(len(sample.mask)))
+        scores[sample.volume.name] = score_mask(postprocess(probability, PostprocessConfig()), sample.mask).dice
+    return scores
+
+
+def _step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    masks: Tensor,
+    rate: float,
+    clip_norm: float,
+    device: Device,
+) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    with device.autocast():
+        logits = network(images.contiguous(memory_format=torch.channels_last))
+    if logits.ndim == 5:
+        logits = logits[:, 0]
+    loss = batch_loss(logits.float(), masks)
+    if not torch.isfinite(loss):
+        raise ValueError("the loss became NaN: lower the learning rate; the run can be resumed from its last epoch")
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+    optimizer.step()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    for mean, value in zip(read_weights(averaged).values(), read_weights(network).values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def _read_samples(cases: Sequence[Case], model: ModelConfig, on_progress: OnProgress) -> list[Sample]:
+    samples = []
+    for number, case in enumerate(cases, start=1):
+        if not case.has_masks or None in case.masks:
+            raise ValueError(f"{case.name} has slices without a manual mask and cannot be trained on")
+        volume = read_volume(case)
+        mask = read_mask(case, volume)
+        assert mask is not None
+        samples.append(Sample(case.patient, volume, mask, measure_intensities(volume.array, model.normalisation)))
+        on_progress(Progress("reading", number, len(cases)))
+    return samples
+
+
+def _check_patients(train_cases: Sequence[Case], validation_cases: Sequence[Case]) -> None:
+    if not train_cases:
+        raise ValueError("there is no case to train on")
+    if both := {case.patient for case in train_cases} & {case.patient for case in validation_cases}:
+        raise ValueError(f"patient {min(both)} is among the training and the validation cases")
+
+
+def _prepare_folder(output: Path, run: Run, *, resume: bool) -> None:
+    path = output / _RUN_FILE
+    if resume:
+        if not path.is_file():
+            raise ValueError(f"{output} holds no run to resume")
+        if Run.model_validate_json(path.read_text("utf-8")) != run:
+            raise ValueError(f"{path} describes a run with other cases or settings; resume with the same ones")
+        return
+    if existing := [name for name in (INFO_FILE, _RUN_FILE) if (output / name).exists()]:
+        raise FileExistsError(f"{output / existing[0]} exists already; resume that run or choose another folder")
+    output.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(run.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def _save_checkpoint(
+    output: Path, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, seconds: float
+) -> None:
+    """Everything that the next epoch depends on, in one file, replaced in one move."""
+    tensors = {f"network.{name}": tensor for name, tensor in read_weights(network).items()}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in read_weights(averaged).items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(output / _CHECKPOINT_FILE) as temporary:
+        save_file(tensors, temporary, {"state": json.dumps({"epoch": epoch, "seconds": seconds})})
+
+
+def _load_checkpoint(
+    output: Path, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    path = output / _CHECKPOINT_FILE
+    if not path.is_file():  # stopped before the first epoch ended
+        return 0, 0.0
+    with safe_open(path, "pt") as file:
+        state = json.loads(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, rest = name.split(".", 1)
+        parts[part][rest] = tensor
+    write_weights(network, parts["network"])
+    write_weights(averaged, parts["averaged"])
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimizer"].items():
+        number, key = name.split(".")
+        states.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(state["epoch"]), float(state["seconds"])
+
+
+def _add_history(output: Path, epoch: int, seconds: float, metrics: dict[str, float]) -> None:
+    """One row per epoch; rows of epochs that a kill undid are dropped."""
+    path = output / _HISTORY_FILE
+    columns = ["epoch", "seconds", "loss", "learning_rate", "validation_dice"]
+    rows = []
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows([*rows, {"epoch": epoch, "seconds": round(seconds, 1)} | metrics])

@@ -1,0 +1,88 @@
+"""Work off the GUI thread that reports, and that can be stopped."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ..core.progress import Cancelled, Progress
+
+
+class Task(QObject):
+    """One call of a core function in a thread of its own; every signal arrives on the GUI thread.
+
+    Parameters
+    ----------
+    function : callable
+        Called with the task itself: it passes `report` on as ``on_progress``, and may `send` values on the way.
+    parent : QObject, optional
+        Owner of the task.
+    """
+
+    progressed = Signal(object)
+    """A `Progress`."""
+    sent = Signal(object)
+    """A value that the function sent before it ended."""
+    returned = Signal(object)
+    """What the function returned."""
+    failed = Signal(object)
+    """The exception it raised."""
+    ended = Signal()
+    """Nothing more will come, whether it returned, failed or was stopped."""
+
+    def __init__(self, function: Callable[["Task"], Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._function = function
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> "Task":
+        """Begin, and return the task."""
+        self._thread.start()
+        return self
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stop.is_set()
+
+    def stop(self, wait: float = 0) -> None:
+        """Ask the work to end at its next report, and wait for it so many seconds."""
+        self._stop.set()
+        if wait and self._thread.is_alive():
+            self._thread.join(wait)
+
+    def report(self, progress: Progress) -> None:
+        """Pass progress on; ends the work if a stop was asked for.
+
+        Raises
+        ------
+        Cancelled
+            After `stop`.
+        """
+        if self._stop.is_set():
+            raise Cancelled
+        self._emit("progressed", progress)
+
+    def send(self, value: object) -> None:
+        """Hand a value to the GUI before the work is done."""
+        if self._stop.is_set():
+            raise Cancelled
+        self._emit("sent", value)
+
+    def _run(self) -> None:
+        try:
+            self._emit("returned", self._function(self))
+        except Cancelled:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it was, the GUI has to tell
+            self._emit("failed", error)
+        finally:
+            self._emit("ended")
+
+    def _emit(self, signal: str, *values: object) -> None:
+        try:
+            getattr(self, signal).emit(*values)
+        except RuntimeError:  # the window is gone, and the Qt object with it
+            self._stop.set()
