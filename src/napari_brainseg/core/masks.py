@@ -1,6 +1,5 @@
 """A case's masks: reading manual ones, and writing masks back the way the images came."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -89,18 +88,55 @@ def write_mask(
     ValueError
         If mask and volume differ in shape.
     """
-    if mask.shape != volume.shape:
-        raise ValueError(f"the mask has shape {mask.shape}, but {volume.name} has {volume.shape}")
+    binary = _of_volume(mask, volume)
     folder = Path(folder)
-    binary = (np.asarray(mask) > 0).astype(np.uint8)
-    writers = _mask_writers(binary, folder, volume, format)
-    if not overwrite and (existing := [path for path in writers if path.exists()]):
+    if format == "kaggle":
+        paths = [folder / f"{volume.name}_{number}_mask.tif" for number in volume.slice_numbers]
+    else:
+        paths = [folder / f"{volume.name}_mask{'.tif' if format == 'tiff' else '.nii.gz'}"]
+    if not overwrite and (existing := [path for path in paths if path.exists()]):
         raise FileExistsError(f"{existing[0]} exists already; choose another folder or allow overwriting")
     folder.mkdir(parents=True, exist_ok=True)
-    for path, write in writers.items():
+    if format != "kaggle":
+        return [write_mask_file(mask, paths[0], volume)]
+    for path, plane in zip(paths, binary, strict=True):
         with atomic_path(path) as temporary:
-            write(temporary)
-    return list(writers)
+            tifffile.imwrite(temporary, plane * np.uint8(255), photometric="minisblack", metadata=None)
+    return paths
+
+
+def write_mask_file(mask: Array, path: Path | str, volume: Volume) -> Path:
+    """Write a mask into one file, which is replaced if it is there already, and return its path.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (Z, Y, X); everything above 0 is tumour.
+    path : Path or str
+        Ends in .tif or .tiff for an ImageJ stack, in .nii or .nii.gz for NIfTI.
+    volume : Volume
+        The images that the mask belongs to.
+
+    Raises
+    ------
+    ValueError
+        If mask and volume differ in shape, or the path ends otherwise.
+    """
+    binary, path = _of_volume(mask, volume), Path(path)
+    if not path.name.lower().endswith((".tif", ".tiff", ".nii", ".nii.gz")):
+        raise ValueError(f"{path} must end in .tif, .tiff, .nii or .nii.gz")
+    with atomic_path(path) as temporary:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            _write_stack(temporary, binary, volume.spacing)
+        else:
+            _write_nifti(temporary, binary, volume)
+    return path
+
+
+def _of_volume(mask: Array, volume: Volume) -> Mask:
+    if mask.shape != volume.shape:
+        raise ValueError(f"the mask has shape {mask.shape}, but {volume.name} has {volume.shape}")
+    return (np.asarray(mask) > 0).astype(np.uint8)
 
 
 def _binary(array: Array, file: Path) -> Mask:
@@ -119,20 +155,6 @@ def _fitting(mask: Mask, shape: tuple[int, ...], file: Path) -> Mask:
     if mask.shape != shape:
         raise ValueError(f"{file} has size {mask.shape}, but its image has {shape}")
     return mask
-
-
-def _mask_writers(mask: Mask, folder: Path, volume: Volume, format: MaskFormat) -> dict[Path, Callable[[Path], None]]:
-    """What to write where, so that existing files are seen before the first is written."""
-    if format == "kaggle":
-        return {
-            folder / f"{volume.name}_{number}_mask.tif": lambda path, plane=plane: tifffile.imwrite(
-                path, plane * np.uint8(255), photometric="minisblack", metadata=None
-            )
-            for number, plane in zip(volume.slice_numbers, mask, strict=True)
-        }
-    if format == "tiff":
-        return {folder / f"{volume.name}_mask.tif": lambda path: _write_stack(path, mask, volume.spacing)}
-    return {folder / f"{volume.name}_mask.nii.gz": lambda path: _write_nifti(path, mask, volume)}
 
 
 def _write_stack(path: Path, mask: Mask, spacing: Spacing | None) -> None:
