@@ -1,6 +1,7 @@
 """Every setting, defined once: forms, command-line flags, JSON and docs are read from these fields."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +19,16 @@ class Settings(BaseModel):
     """A frozen group of settings that refuses names it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """Return the same settings with some fields changed, all of them checked.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or a value is out of bounds.
+        """
+        return self.model_validate(self.model_dump() | dict(changes))
 
 
 class NormalisationConfig(Settings):

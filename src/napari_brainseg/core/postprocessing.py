@@ -38,6 +38,13 @@ def postprocess(probability: Array, config: PostprocessConfig) -> Mask:
     return mask.astype(np.uint8)
 
 
+def entropy(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Binary entropy of a probability in bits: 0 where it is 0 or 1, 1 where it is one half."""
+    p = np.clip(probability, 1e-6, 1 - 1e-6)
+    bits: npt.NDArray[np.float32] = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    return bits
+
+
 def _closed(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Close within slices; padded, since the border would erode the mask otherwise."""
     padded = np.pad(mask, ((0, 0), (2, 2), (2, 2)))

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, SegmentConfig, Settings
+from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, SegmentConfig
 from .devices import Device, choose_device
 from .masks import Mask
 from .models import TrainedModel, versions
-from .postprocessing import postprocess
+from .postprocessing import entropy, postprocess
 from .preprocessing import head_mask, measure_intensities, neighbours, normalise
 from .progress import OnProgress, Progress, ignore_progress
+from .results import SegmentationProvenance
 from .volumes import Volume
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,21 +46,6 @@ class SlicePrediction:
 OnSlices = Callable[[SlicePrediction], None]
 
 
-class SegmentationProvenance(Settings):
-    """How a segmentation was made: enough to make it again."""
-
-    case: str
-    model: str
-    weights_sha256: str
-    settings: SegmentConfig
-    postprocess: PostprocessConfig
-    device: str
-    seconds: float
-    created: str
-    versions: dict[str, str]
-    notes: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Segmentation:
     """What a model says of a volume.
@@ -81,9 +67,7 @@ class Segmentation:
     @property
     def uncertainty(self) -> FloatArray:
         """Binary entropy of the probability in bits, (Z, Y, X): 0 where the model is sure, 1 where it is undecided."""
-        p = np.clip(self.probability, 1e-6, 1 - 1e-6)
-        entropy: FloatArray = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-        return entropy
+        return entropy(self.probability)
 
 
 def segment(

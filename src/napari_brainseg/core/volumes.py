@@ -48,6 +48,8 @@ class Volume:
         NIfTI's 4 x 4 matrix from stored voxel index to mm, as in the file.
     stored_axes : tuple of str
         NIfTI's directions of the stored axes, such as ("R", "A", "S").
+    source : Path or None
+        Where `find_cases` finds the case again; None if it does not come from a file.
     """
 
     array: Array
@@ -58,6 +60,7 @@ class Volume:
     slice_numbers: tuple[int, ...] = ()
     affine: npt.NDArray[np.float64] | None = field(default=None, compare=False)
     stored_axes: tuple[str, ...] = AXES
+    source: Path | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -149,7 +152,14 @@ def _volume(case: Case, array: Array, spacing: Spacing | None, source: SpacingSo
         spacing_source=source if spacing else "unknown",
         same_as_flair=_same_as_flair(array),
         slice_numbers=numbers,
+        source=_source(case),
     )
+
+
+def _source(case: Case) -> Path | None:
+    if not case.images:
+        return None
+    return case.folder if case.layout == "slices" and case.name == case.folder.name else case.images[0]
 
 
 def _same_as_flair(array: Array) -> tuple[bool, ...]:

@@ -1,0 +1,40 @@
+"""The command line: ``brainseg``."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from .cases import cases
+from .console import complain
+from .demo import demo
+from .segment import segment
+from .train import train
+
+app = typer.Typer(
+    name="brainseg",
+    help="Segment low-grade glioma on brain MRI. Not for diagnosis.",
+    epilog="Add --debug to any command to see the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (cases, segment, train, demo):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error is one line on standard error and exit code 1."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        app([argument for argument in given if argument != "--debug"])
+    except KeyboardInterrupt:
+        complain("stopped")
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        if debug:
+            raise
+        complain(f"brainseg: {error}")
+        sys.exit(1)

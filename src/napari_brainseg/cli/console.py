@@ -1,0 +1,69 @@
+"""What the command line prints: results on standard output, progress and problems on standard error."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rich.console
+import rich.progress
+
+from ..core.progress import OnProgress, Progress
+
+errors = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+
+_LINE_SECONDS = 10.0
+"""In a log, a line for each step would be too many."""
+
+
+def say(text: str = "") -> None:
+    """Print a result."""
+    print(text, flush=True)  # noqa: T201 - a command line prints
+
+
+def complain(text: str) -> None:
+    """Print a problem."""
+    errors.print(text, markup=False)
+
+
+@contextmanager
+def progress_shown() -> Iterator[OnProgress]:
+    """Show progress while the block runs: a bar on a terminal, now and then a line in a log."""
+    if not errors.is_terminal:
+        yield _LineProgress()
+        return
+    columns = (
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeRemainingColumn(),
+        rich.progress.TextColumn("{task.fields[metrics]}"),
+    )
+    with rich.progress.Progress(*columns, console=errors, transient=True) as bars:
+        tasks: dict[str, rich.progress.TaskID] = {}
+
+        def report(progress: Progress) -> None:
+            if progress.stage not in tasks:
+                tasks[progress.stage] = bars.add_task(progress.stage, metrics="")
+            task = tasks[progress.stage]
+            bars.update(task, completed=progress.done, total=progress.total, metrics=_figures(progress))
+            if progress.done == progress.total and progress.stage != "training":
+                bars.remove_task(tasks.pop(progress.stage))
+
+        yield report
+
+
+class _LineProgress:
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        ended = progress.stage == "training"  # an epoch's figures belong into every log
+        if ended or time.monotonic() - self._last >= _LINE_SECONDS:
+            self._last = time.monotonic()
+            complain(f"{progress.stage} {progress.done}/{progress.total} {_figures(progress)}".rstrip())
+            sys.stderr.flush()
+
+
+def _figures(progress: Progress) -> str:
+    return "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in progress.metrics.items())

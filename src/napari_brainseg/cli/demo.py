@@ -1,0 +1,71 @@
+"""``brainseg demo``: the main job from end to end, offline."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from ..core.cases import find_cases
+from ..core.config import SegmentConfig
+from ..core.masks import read_mask
+from ..core.metrics import score_mask
+from ..core.model_folders import DEFAULT_MODEL
+from ..core.montages import MontageRow, montage_row, write_montage
+from ..core.phantom import write_phantom_cases
+from ..core.results import write_segmentation
+from ..core.volumes import read_volume
+from .console import complain, progress_shown, say
+from .settings_options import settings_options
+
+_MOST_ROWS = 12
+
+
+@settings_options()
+def demo(
+    config: SegmentConfig,
+    folder: Annotated[Optional[Path], typer.Argument(help="Your own cases; a made-up data set if not given.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for masks, picture and summary.")] = Path("brainseg-demo"),
+    overwrite: Annotated[bool, typer.Option(help="Replace the results of an earlier run.")] = False,
+) -> None:
+    """Segment a data set with the shipped model, compare with its manual masks, and draw a picture."""
+    summary = output / "summary.json"
+    if summary.exists() and not overwrite:
+        raise FileExistsError(f"{summary} exists already; choose another --output or give --overwrite")
+    if folder is None:
+        folder = output / "phantoms"
+        say(f"making a data set of made-up patients in {folder}")
+        write_phantom_cases(folder)
+    from ..core.models import load_model
+    from ..core.segmentation import segment as segment_volume
+
+    trained = load_model(DEFAULT_MODEL)
+    rows: list[MontageRow] = []
+    lines: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    with progress_shown() as on_progress:
+        for case in find_cases(folder):
+            try:
+                volume = read_volume(case)
+                manual = read_mask(case, volume)
+                found = segment_volume(volume, trained, config, on_progress=on_progress)
+            except (ValueError, MemoryError) as error:
+                failed[case.name] = str(error)
+                continue
+            result = write_segmentation(found, volume, output / "masks" / case.name, overwrite=overwrite)
+            dice = None if manual is None else score_mask(found.mask, manual).dice
+            agreement = "no manual mask" if dice is None else f"Dice {dice:.2f}"
+            seconds = result.provenance.seconds
+            say(f"{case.name}: tumour {result.tumour_voxels} voxels, {agreement}, {seconds:.1f} s")
+            lines.append({"case": case.name, "tumour_voxels": result.tumour_voxels, "dice": dice, "seconds": seconds})
+            if len(rows) < _MOST_ROWS:
+                rows.append(montage_row(volume, found.mask, manual, case.name))
+    if rows:
+        write_montage(rows, output / "montage.png")
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    summary.write_text(json.dumps({"model": trained.info.name, "cases": lines, "failed": failed}, indent=1) + "\n")
+    say(f"masks, montage.png and summary.json are in {output}")
+    for name, reason in failed.items():
+        complain(f"{name}: {reason}")
+    if failed:
+        raise typer.Exit(1)

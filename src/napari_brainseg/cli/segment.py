@@ -1,0 +1,103 @@
+"""``brainseg segment``: cases to masks."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..core.cases import Case, find_cases
+from ..core.config import PostprocessConfig, SegmentConfig
+from ..core.masks import MaskFormat
+from ..core.model_folders import DEFAULT_MODEL
+from ..core.results import SegmentationResult, write_segmentation
+from ..core.volumes import Volume, read_volume
+from .console import complain, progress_shown, say
+from .settings_options import settings_options
+
+
+@settings_options(changes=PostprocessConfig)
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(help="Case folders, data set folders, TIFF stacks, NIfTI files.")],
+    output: Annotated[Path, typer.Option(help="Folder that gets a folder for each case.")],
+    config: SegmentConfig,
+    changes: dict[str, Any],
+    model: Annotated[str, typer.Option(help="A shipped model or a model folder.")] = DEFAULT_MODEL,
+    format: Annotated[MaskFormat, typer.Option(help="How masks are written.")] = "kaggle",
+    overwrite: Annotated[bool, typer.Option(help="Replace the results of an earlier run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Segment the tumour in each case and write its mask, with a record of how it was made."""
+    cases = [case for path in inputs for case in find_cases(path)]
+    if twice := [name for name, times in Counter(case.name for case in cases).items() if times > 1]:
+        raise ValueError(f"two cases are called {twice[0]}: their results would be written to the same folder")
+    if not overwrite:
+        _refuse_existing(cases, output)
+    from ..core.models import load_model
+    from ..core.segmentation import segment as segment_volume
+
+    trained = load_model(model)
+    postprocessing = trained.info.postprocess.changed(changes)
+    done: list[SegmentationResult] = []
+    failed: dict[str, str] = {}
+    with progress_shown() as on_progress:
+        for case, volume in _read_ahead(cases):
+            if isinstance(volume, str):
+                failed[case.name] = volume
+                continue
+            try:
+                found = segment_volume(volume, trained, config, postprocessing, on_progress=on_progress)
+                result = write_segmentation(found, volume, output / case.name, format=format, overwrite=overwrite)
+            except (ValueError, OSError, MemoryError) as error:
+                failed[case.name] = str(error)
+                continue
+            done.append(result)
+            if not as_json:
+                say(_line(result))
+    if as_json:
+        content = {"cases": [result.model_dump(mode="json") for result in done], "failed": failed}
+        say(json.dumps(content, indent=1))
+    for name, reason in failed.items():
+        complain(f"{name}: {reason}")
+    if failed:
+        complain(f"{len(failed)} of {len(cases)} cases could not be segmented")
+        raise typer.Exit(1)
+
+
+def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
+    for case in cases:
+        folder = output / case.name
+        if folder.is_dir() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} holds results already; choose another --output or give --overwrite")
+
+
+def _read_ahead(cases: Sequence[Case]) -> Iterator[tuple[Case, Volume | str]]:
+    """Each case with its volume, or why it cannot be read; the next one is read while this one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(_read, cases[0])
+        for case, following in zip(cases, [*cases[1:], None], strict=True):
+            volume = coming.result()
+            if following:
+                coming = pool.submit(_read, following)
+            yield case, volume
+
+
+def _read(case: Case) -> Volume | str:
+    try:
+        return read_volume(case)
+    except (ValueError, OSError, MemoryError) as error:
+        return str(error)
+
+
+def _line(result: SegmentationResult) -> str:
+    size = f"{result.tumour_voxels} voxels"
+    if result.tumour_millilitres is not None:
+        size += f" ({result.tumour_millilitres:.1f} mL)"
+    where = "" if result.largest_slice_number is None else f", largest in slice {result.largest_slice_number}"
+    notes = "".join(f"; {note}" for note in result.provenance.notes)
+    return (
+        f"{result.case}: tumour {size}{where}, {result.provenance.seconds:.1f} s on {result.provenance.device}{notes}"
+    )

@@ -1,0 +1,86 @@
+"""Command-line flags made from the fields of the settings, so that each is defined once."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Optional
+
+import typer
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from ..core.config import Settings
+
+Command = Callable[..., None]
+
+
+def settings_options(changes: type[Settings] | None = None) -> Callable[[Command], Command]:
+    """Return a decorator that replaces a command's parameters that are groups of settings by one flag per field.
+
+    Groups inside a group get no flags. Two groups that share a field share its flag.
+
+    Parameters
+    ----------
+    changes : type of Settings, optional
+        One more group, whose flags have no defaults: the command gets those that were given as a dictionary in its
+        parameter ``changes``.
+    """
+
+    def decorate(command: Command) -> Command:
+        hints = typing.get_type_hints(command, include_extras=True)
+        groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
+        options = _flat_fields(*groups.values())
+        optional = _flat_fields(changes) if changes else {}
+        handled = {*groups, *(["changes"] if changes else [])}
+        plain = [item for name, item in inspect.signature(command).parameters.items() if name not in handled]
+
+        @functools.wraps(command)
+        def with_flags(**values: Any) -> None:
+            given = {name: values.pop(name) for name in options}
+            for name, group in groups.items():
+                values[name] = _checked(group, {field: given[field] for field in group.model_fields if field in given})
+            if changes:
+                chosen = {name: value for name in optional if (value := values.pop(name)) is not None}
+                _checked(changes, chosen)
+                values["changes"] = chosen
+            command(**values)
+
+        parameters = [item.replace(annotation=hints[item.name]) for item in plain]
+        parameters += [_option(name, field) for name, field in options.items()]
+        parameters += [_option(name, field, optional=True) for name, field in optional.items()]
+        with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_flags.__annotations__ = {item.name: item.annotation for item in parameters} | {"return": None}
+        del with_flags.__wrapped__  # type: ignore[attr-defined]
+        return with_flags
+
+    return decorate
+
+
+def _flat_fields(*groups: type[Settings]) -> dict[str, FieldInfo]:
+    fields = {name: field for group in groups for name, field in group.model_fields.items()}
+    return {name: field for name, field in fields.items() if not _is_group(field)}
+
+
+def _is_group(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _checked(group: type[Settings], values: dict[str, Any]) -> Settings:
+    try:
+        return group.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = str(first["loc"][0]).replace("_", "-")
+        raise typer.BadParameter(f"--{flag} is {first['input']}: {first['msg']}") from error
+
+
+def _option(name: str, field: FieldInfo, *, optional: bool = False) -> inspect.Parameter:
+    kind: Any = field.annotation
+    default = field.default
+    if typing.get_origin(kind) is tuple:
+        kind, default = list[int], list(default)
+    if optional:
+        kind, default = Optional[kind], None
+    annotation = Annotated[kind, typer.Option(help=field.description)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

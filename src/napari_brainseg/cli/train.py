@@ -1,0 +1,84 @@
+"""``brainseg train``: cases with manual masks to a model."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ..core.cases import Case, find_cases, split_cases
+from ..core.config import ModelConfig, TrainConfig
+from .console import complain, progress_shown, say
+from .settings_options import settings_options
+
+
+@settings_options()
+def train(
+    folder: Annotated[Path, typer.Argument(help="Folder of cases with manual masks.")],
+    output: Annotated[Path, typer.Option(help="Model folder to make.")],
+    model: ModelConfig,
+    config: TrainConfig,
+    parent: Annotated[Optional[str], typer.Option("--from", help="Model to start from; its network is used.")] = None,
+    folds: Annotated[Optional[Path], typer.Option(help="JSON file with lists of case names under 'folds'.")] = None,
+    fold: Annotated[int, typer.Option(min=0, help="Which of the folds to validate on, from 0.")] = 0,
+    validation_share: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of patients to validate on, where no folds are given.")
+    ] = 0.2,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
+) -> None:
+    """Train a network, split by patient, and write a model folder."""
+    usable = _usable(find_cases(folder))
+    if folds:
+        training, validation = _split_by_folds(usable, folds, fold)
+    elif validation_share:
+        training, validation = split_cases(usable, validation_share, config.seed)
+    else:
+        training, validation = usable, []
+    complain(f"{len(training)} cases to train on, {len(validation)} to validate on")
+    from ..core.training import train as train_model
+
+    with progress_shown() as on_progress:
+        trained = train_model(
+            training,
+            validation,
+            output,
+            model,
+            config,
+            parent=parent,
+            resume=resume,
+            command=shlex.join(["brainseg", *sys.argv[1:]]),
+            on_progress=on_progress,
+        )
+    info = trained.info
+    for name, dice in info.validation_dice.items():
+        say(f"{name}: Dice {dice:.3f}")
+    score = "not validated" if info.mean_dice is None else f"mean Dice per volume {info.mean_dice:.3f}"
+    say(f"{output}: {score}, {info.provenance.seconds / 60:.0f} min on {info.provenance.device}")
+
+
+def _usable(cases: Sequence[Case]) -> list[Case]:
+    usable = []
+    for case in cases:
+        if case.error or None in case.masks or not case.masks:
+            complain(f"{case.name} is left out: {case.error or 'not every slice has a manual mask'}")
+        else:
+            usable.append(case)
+    return usable
+
+
+def _split_by_folds(cases: Sequence[Case], path: Path, fold: int) -> tuple[list[Case], list[Case]]:
+    try:
+        folds = json.loads(path.read_text("utf-8"))["folds"]
+        held_out = set(folds[fold])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no folds; allowed is JSON like {{'folds': [['case a'], ['case b']]}}"
+        ) from error
+    except IndexError as error:
+        raise ValueError(f"{path} has {len(folds)} folds, numbered from 0, but fold {fold} was asked for") from error
+    known = {name for names in folds for name in names}
+    listed = [case for case in cases if case.name in known]
+    return [case for case in listed if case.name not in held_out], [case for case in listed if case.name in held_out]

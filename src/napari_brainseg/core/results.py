@@ -1,0 +1,110 @@
+"""What is written of a segmentation: the mask, and how it came about."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from .config import PostprocessConfig, SegmentConfig, Settings
+from .files import atomic_path
+from .masks import Mask, MaskFormat, write_mask
+from .volumes import Volume
+
+if TYPE_CHECKING:
+    from .segmentation import Segmentation
+
+RESULT_FILE = "segmentation.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TumourSize:
+    """How much tumour a mask holds.
+
+    Attributes
+    ----------
+    voxels : int
+        Voxels of tumour.
+    millilitres : float or None
+        The same in mL; None while the spacing is unknown.
+    largest_slice : int or None
+        Position along Z of the slice with the largest area; None without tumour.
+    """
+
+    voxels: int
+    millilitres: float | None
+    largest_slice: int | None
+
+
+def measure_tumour(mask: Mask, volume: Volume) -> TumourSize:
+    """Size of the tumour in a mask (Z, Y, X) of a volume."""
+    areas = np.count_nonzero(mask, axis=(1, 2))
+    voxels = int(areas.sum())
+    return TumourSize(voxels, volume.millilitres(voxels), int(areas.argmax()) if voxels else None)
+
+
+class SegmentationProvenance(Settings):
+    """How a segmentation was made: enough to make it again."""
+
+    case: str
+    model: str
+    weights_sha256: str
+    settings: SegmentConfig
+    postprocess: PostprocessConfig
+    device: str
+    seconds: float
+    created: str
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+class SegmentationResult(Settings):
+    """The content of ``segmentation.json``."""
+
+    schema_version: int = 1
+    case: str
+    tumour_voxels: int
+    tumour_millilitres: float | None = Field(description="None while the spacing is unknown.")
+    largest_slice_number: int | None = Field(description="As in the slice's file name.")
+    spacing_mm: tuple[float, float, float] | None
+    spacing_source: str
+    missing_sequences: tuple[str, ...]
+    files: tuple[str, ...]
+    provenance: SegmentationProvenance
+
+
+def write_segmentation(
+    segmentation: "Segmentation",
+    volume: Volume,
+    folder: Path | str,
+    *,
+    format: MaskFormat = "kaggle",
+    overwrite: bool = False,
+) -> SegmentationResult:
+    """Write a case's mask and ``segmentation.json`` into a folder.
+
+    Raises
+    ------
+    FileExistsError
+        If one of the files is there already and `overwrite` is not set; nothing is written then.
+    """
+    folder = Path(folder)
+    if not overwrite and (folder / RESULT_FILE).exists():
+        raise FileExistsError(f"{folder / RESULT_FILE} exists already; choose another folder or allow overwriting")
+    written = write_mask(segmentation.mask, folder, volume, format=format, overwrite=overwrite)
+    size = measure_tumour(segmentation.mask, volume)
+    result = SegmentationResult(
+        case=volume.name,
+        tumour_voxels=size.voxels,
+        tumour_millilitres=size.millilitres,
+        largest_slice_number=None if size.largest_slice is None else volume.slice_numbers[size.largest_slice],
+        spacing_mm=volume.spacing,
+        spacing_source=volume.spacing_source,
+        missing_sequences=volume.missing,
+        files=tuple(path.name for path in written),
+        provenance=segmentation.provenance,
+    )
+    with atomic_path(folder / RESULT_FILE) as temporary:
+        temporary.write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
+    return result
