@@ -17,8 +17,11 @@ from .config import CHANNELS, FLAIR
 Layout = Literal["slices", "stack", "nifti"]
 
 _SLICE = re.compile(r"(?P<case>.*?)[_\-. ]?(?P<number>\d{1,4})(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
-_STACK = re.compile(r"(?P<case>.+?)(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
+_STACK = re.compile(r"(?P<case>.+?)(?P<mask>_mask)?(\.ome)?\.tiff?", re.IGNORECASE)
 _NIFTI = re.compile(r"(?P<case>.+?)\.nii(\.gz)?", re.IGNORECASE)
+_NAMESAKE = re.compile(r" \(\d+\)$")
+"""What is added to the name of a second case of one name: for all we know it is the same patient."""
+_MASK = re.compile(r"_mask$", re.IGNORECASE)
 _LEVELS = 6
 
 _SEQUENCES = {
@@ -75,8 +78,9 @@ class Case:
     @property
     def patient(self) -> str:
         """Whom the case belongs to: ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, else the case's own name."""
-        parts = self.name.split("_")
-        return "_".join(parts[:3]) if parts[0] == "TCGA" and len(parts) > 3 else self.name
+        name = _NAMESAKE.sub("", self.name)
+        parts = name.split("_")
+        return "_".join(parts[:3]) if parts[0] == "TCGA" and len(parts) > 3 else name
 
     @property
     def site(self) -> str:
@@ -152,7 +156,7 @@ def _folders(root: Path) -> Iterator[Path]:
     seen: set[Path] = set()
     level = [root]
     for _ in range(_LEVELS):
-        new = [folder for folder in level if folder.resolve() not in seen]
+        new = list({real: folder for folder in level if (real := folder.resolve()) not in seen}.values())
         seen.update(folder.resolve() for folder in new)
         yield from new
         level = [entry for folder in new for entry in _entries(folder) if entry.is_dir()]
@@ -193,9 +197,9 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
             nifti[stem].append((sequence, file))
         else:
             strays.append(file)
-    for name in [name for name, members in slices.items() if _is_stack(members[0][2])]:
+    for name in [name for name, members in slices.items() if is_stack(members[0][2])]:
         for _, is_mask, file in slices.pop(name):
-            stacks[re.sub(r"_mask$", "", file.stem, flags=re.IGNORECASE)].append((is_mask, file))
+            stacks[_MASK.sub("", file.stem)].append((is_mask, file))
     cases = [_slices_case(stem or folder.name, folder, members) for stem, members in slices.items()]
     cases += [_stack_case(stem, folder, members) for stem, members in stacks.items()]
     cases += [_nifti_case(stem or folder.name, folder, members) for stem, members in nifti.items()]
@@ -205,17 +209,18 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
     return cases
 
 
-def _is_stack(file: Path) -> bool:
+def is_stack(file: Path) -> bool:
+    """Whether a file is a TIFF of several slices; colours do not count, and a damaged file is none."""
     try:
         with tifffile.TiffFile(file) as tif:
-            return len(tif.series[0].axes.replace("S", "")) > 2
+            return len(tif.pages) > 1 or len(tif.series[0].axes.replace("S", "")) > 2
     except (OSError, ValueError, IndexError):  # a broken slice is named when it is read
         return False
 
 
 def _read_sequence(name: str) -> tuple[str, str]:
     """Split a NIfTI file's name into what all files of its case share, and the kind of its sequence."""
-    words = re.split(r"[^a-zA-Z0-9]+", name)
+    words = re.split(r"[\W_]+", name)
     known = set().union(*_SEQUENCES.values())
     stem = "_".join(word for word in words if word.lower() not in known)
     lower = {word.lower() for word in words}

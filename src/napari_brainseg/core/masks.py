@@ -1,6 +1,8 @@
 """A case's masks: reading manual ones, and writing masks back the way the images came."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +14,7 @@ from nibabel import orientations
 
 from .cases import Case
 from .files import atomic_path
-from .volumes import AXES, READ_THREADS, Array, Spacing, Volume, load_nifti, oriented, read_slice, read_stack
+from .volumes import AXES, READ_THREADS, Array, Spacing, Volume, read_nifti, read_slice, read_stack
 
 MaskFormat = Literal["kaggle", "tiff", "nifti"]
 Mask = npt.NDArray[np.uint8]
@@ -47,7 +49,7 @@ def read_mask(case: Case, volume: Volume) -> Mask | None:
                 lambda file: file and _fitting(_binary(read_slice(file), file), volume.shape[1:], file), case.masks
             )
             return np.stack([np.zeros(volume.shape[1:], np.uint8) if plane is None else plane for plane in planes])
-    array = oriented(load_nifti(files[0]))[0] if case.layout == "nifti" else read_stack(files[0])[0]
+    array = read_nifti(files[0])[0] if case.layout == "nifti" else read_stack(files[0])[0]
     return _fitting(_binary(array, files[0]), volume.shape, files[0])
 
 
@@ -61,7 +63,7 @@ def write_mask(
 ) -> list[Path]:
     """Write a mask with the geometry and slice numbers of the volume it belongs to.
 
-    Every file is written under a temporary name and then moved, so that there are only whole files.
+    Every file is written under a temporary name; once all are whole they are moved, so that a failure changes nothing.
 
     Parameters
     ----------
@@ -90,17 +92,19 @@ def write_mask(
     """
     binary = _of_volume(mask, volume)
     folder = Path(folder)
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", volume.name)  # a layer may be called anything, a file may not
     if format == "kaggle":
-        paths = [folder / f"{volume.name}_{number}_mask.tif" for number in volume.slice_numbers]
+        paths = [folder / f"{name}_{number}_mask.tif" for number in volume.slice_numbers]
     else:
-        paths = [folder / f"{volume.name}_mask{'.tif' if format == 'tiff' else '.nii.gz'}"]
+        paths = [folder / f"{name}_mask{'.tif' if format == 'tiff' else '.nii.gz'}"]
     if not overwrite and (existing := [path for path in paths if path.exists()]):
         raise FileExistsError(f"{existing[0]} exists already; choose another folder or allow overwriting")
     folder.mkdir(parents=True, exist_ok=True)
     if format != "kaggle":
         return [write_mask_file(mask, paths[0], volume)]
-    for path, plane in zip(paths, binary, strict=True):
-        with atomic_path(path) as temporary:
+    with ExitStack() as moved_together:
+        for path, plane in zip(paths, binary, strict=True):
+            temporary = moved_together.enter_context(atomic_path(path))
             tifffile.imwrite(temporary, plane * np.uint8(255), photometric="minisblack", metadata=None)
     return paths
 
@@ -140,14 +144,13 @@ def _of_volume(mask: Array, volume: Volume) -> Mask:
 
 
 def _binary(array: Array, file: Path) -> Mask:
-    """Mask of 0 and 1 from a mask file that uses 0 and 1, or 0 and 255."""
+    """Mask of 0 and 1 from a mask file in which 0 is not tumour, and 1 and 255 are."""
     if array.ndim > 2 and array.shape[-1] in (3, 4) and (array[..., :1] == array[..., :3]).all():
         array = array[..., 0]
-    low, high = array.min(), array.max()
-    if not (low == 0 or low == high) or high not in (0, 1, 255) or np.any((array != low) & (array != high)):
+    if not ((array == 0) | (array == 1) | (array == 255)).all():
         values = np.unique(array)
         shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
-        raise ValueError(f"{file} is not a binary mask: it holds {shown}; allowed are 0 and 1, or 0 and 255")
+        raise ValueError(f"{file} is not a binary mask: it holds {shown}; allowed are 0, 1 and 255")
     return (array > 0).astype(np.uint8)
 
 

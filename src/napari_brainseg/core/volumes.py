@@ -1,10 +1,13 @@
 """A case's images and where their voxels are."""
 
+import gzip
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import imagecodecs
 import nibabel
@@ -12,6 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from nibabel import orientations
+from nibabel.affines import voxel_sizes
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from .cases import Case
 from .config import CHANNELS, FLAIR
@@ -19,11 +26,19 @@ from .config import CHANNELS, FLAIR
 SpacingSource = Literal["header", "user", "unknown"]
 Spacing = tuple[float, float, float]
 Array = npt.NDArray[Any]
+Affine = npt.NDArray[np.float64]
 
 AXES = ("L", "P", "S")
 """Directions in which x, y and z grow in every volume: a slice is shown as a radiologist expects it."""
 
 READ_THREADS = 4
+
+_AXIS_OF = {"L": "L", "R": "L", "P": "P", "A": "P", "S": "S", "I": "S"}
+_MILLIMETRES = {
+    **{"m": 1000.0, "cm": 10.0, "mm": 1.0, "nm": 1e-6, "inch": 25.4},
+    **dict.fromkeys(("um", "micron", "microns", "\u00b5m", "\u03bcm", "\\u00B5m"), 1e-3),
+}
+"""Units as ImageJ and OME spell them; ImageJ escapes its micro sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +60,7 @@ class Volume:
     slice_numbers : tuple of int
         The number of each slice in its file's name, else 1 to Z.
     affine : ndarray or None
-        NIfTI's 4 x 4 matrix from stored voxel index to mm, as in the file.
+        NIfTI's 4 x 4 matrix from the index of a voxel in the file to mm.
     stored_axes : tuple of str
         NIfTI's directions of the stored axes, such as ("R", "A", "S").
     source : Path or None
@@ -58,7 +73,7 @@ class Volume:
     spacing_source: SpacingSource = "unknown"
     same_as_flair: tuple[bool, ...] = (False, False, False)
     slice_numbers: tuple[int, ...] = ()
-    affine: npt.NDArray[np.float64] | None = field(default=None, compare=False)
+    affine: Affine | None = field(default=None, compare=False)
     stored_axes: tuple[str, ...] = AXES
     source: Path | None = None
 
@@ -83,7 +98,12 @@ class Volume:
         """
         if not all(np.isfinite(size) and size > 0 for size in spacing):
             raise ValueError(f"spacing must be three positive numbers in mm, but is {spacing}")
-        return replace(self, spacing=spacing, spacing_source="user")
+        affine = self.affine
+        if affine is not None:  # what is written later says the same as the screen
+            wanted = dict(zip(("S", "P", "L"), spacing, strict=True))
+            sizes = zip(self.stored_axes, voxel_sizes(affine), strict=True)
+            affine = affine @ np.diag([*(wanted[_AXIS_OF[code]] / size for code, size in sizes), 1.0])
+        return replace(self, spacing=spacing, spacing_source="user", affine=affine)
 
     def millilitres(self, voxels: int) -> float | None:
         """Volume of a number of voxels in mL, None while the spacing is unknown."""
@@ -115,9 +135,9 @@ def read_volume(case: Case) -> Volume:
         return _read_nifti_volume(case)
     if case.layout == "stack":
         array, spacing = read_stack(case.images[0])
-        array = _with_three_channels(array, case.images[0])
+        array = _with_three_channels(array, case.images[0], axes=3)
     else:
-        array, spacing = _stacked(case.images, lambda file: _with_three_channels(read_slice(file), file)), None
+        array, spacing = _stacked(case.images, lambda file: _with_three_channels(read_slice(file), file, axes=2)), None
     return _volume(case, array, spacing)
 
 
@@ -138,8 +158,10 @@ def volume_of_array(array: Array, name: str, spacing: Spacing | None = None) -> 
     ValueError
         If the shape is another one, or values are not finite.
     """
-    array = _with_three_channels(np.asarray(array), name)
-    array = array[None] if array.ndim == 3 else array
+    array = np.asarray(array)
+    is_slice = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))
+    array = _with_three_channels(array, name, axes=2 if is_slice else 3)
+    array = array[None] if is_slice else array
     return _volume(Case(name, Path(), "stack"), array, spacing, "user")
 
 
@@ -180,6 +202,8 @@ def read_slice(file: Path) -> Array:
         array: Array = imagecodecs.tiff_decode(data)
     except (RuntimeError, ValueError, OSError) as error:
         raise ValueError(f"{file} cannot be read as a TIFF image: {_first_line(error)}") from error
+    if array.ndim == 3 and array.shape[-1] > 4:  # stored channel after channel, not pixel after pixel
+        array = np.moveaxis(array, 0, -1)
     return array
 
 
@@ -196,86 +220,113 @@ def _stacked(files: Sequence[Path], read: Callable[[Path], Array]) -> Array:
 
 
 def read_stack(file: Path) -> tuple[Array, Spacing | None]:
+    """(Z, Y, X) or (Z, Y, X, C) of a multi-page TIFF, and its voxel size if it states one."""
     try:
         with tifffile.TiffFile(file) as tif:
-            array: Array = tif.series[0].asarray()
             axes = tif.series[0].axes
+            pages = [series.asarray() for series in tif.series]
             spacing = _tiff_spacing(tif)
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, RuntimeError) as error:
         raise ValueError(f"{file} cannot be read as a TIFF stack: {_first_line(error)}") from error
-    if "C" in axes:  # ImageJ and OME keep channels as an axis of their own
-        array = np.moveaxis(array, axes.index("C"), -1)
-    if array.ndim == 2 or (array.ndim == 3 and axes.endswith("S")):
-        array = array[None]
-    return array, spacing
+    if len({page.shape for page in pages}) > 1:
+        shapes = " and ".join(str(page.shape) for page in pages[:2])
+        raise ValueError(f"{file} holds images of different shapes, such as {shapes}; all slices must be alike")
+    array: Array = pages[0]
+    if len(pages) > 1:  # written one page after another
+        array, axes = np.stack(pages), "Z" + axes
+    for channel in "CS":  # ImageJ and OME keep channels as an axis of their own
+        if channel in axes:
+            array = np.moveaxis(array, axes.index(channel), -1)
+            axes = axes.replace(channel, "") + channel
+    return (array[None] if len(axes.rstrip("CS")) == 2 else array), spacing
 
 
 def _tiff_spacing(tif: tifffile.TiffFile) -> Spacing | None:
-    """Voxel size from ImageJ's tags, None where depth or resolution is not stated in a known unit."""
-    millimetres = {"mm": 1.0, "cm": 10.0, "um": 0.001, "micron": 0.001, "µm": 0.001, "\\u00B5m": 0.001}
-    meta = tif.imagej_metadata or {}
-    factor = millimetres.get(str(meta.get("unit", "")))
-    tags = tif.pages.first.tags
-    if factor is None or "spacing" not in meta or "XResolution" not in tags or "YResolution" not in tags:
+    """Voxel size from OME's or ImageJ's metadata, None where a size or its unit is not stated."""
+    sizes: list[tuple[float, str]] = []
+    try:
+        if tif.ome_metadata:
+            pixels = ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
+            of = {} if pixels is None else pixels.attrib
+            sizes = [(float(of[f"PhysicalSize{a}"]), of.get(f"PhysicalSize{a}Unit", "um")) for a in "ZYX"]
+        elif meta := tif.imagej_metadata:
+            tags = tif.pages.first.tags
+            depth, unit = abs(float(meta["spacing"])), str(meta["unit"])
+            y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
+            sizes = [(depth, unit), (y[1] / y[0], unit), (x[1] / x[0], unit)]
+    except (KeyError, ValueError, ZeroDivisionError, ElementTree.ParseError):
         return None
-    y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
-    if not (y[0] and x[0]):
+    millimetres = [size * _MILLIMETRES.get(unit, 0) for size, unit in sizes]
+    if not millimetres or not all(0 < size < np.inf for size in millimetres):
         return None
-    return float(meta["spacing"]) * factor, y[1] / y[0] * factor, x[1] / x[0] * factor
+    z, y, x = millimetres
+    return z, y, x
 
 
-def _with_three_channels(array: Array, source: Path | str) -> Array:
+def _with_three_channels(array: Array, source: Path | str, *, axes: int) -> Array:
     """Check type and values; a single sequence is repeated, since FLAIR stands in for what is missing."""
-    if array.ndim not in (2, 3, 4) or array.size == 0:
-        raise ValueError(f"{source} has shape {array.shape}; allowed are (Y, X), (Z, Y, X) and both with 3 channels")
+    if array.ndim not in (axes, axes + 1) or array.size == 0:
+        where = "(Y, X)" if axes == 2 else "(Z, Y, X)"
+        raise ValueError(f"{source} has shape {array.shape}; allowed is {where} without or with 3 channels")
+    if array.ndim == axes:
+        array = array[..., None]
+    channels = array.shape[-1]
+    if channels not in (1, len(CHANNELS)):
+        kind = f"{channels} channels" + (" (RGBA)" if channels == 4 else "")
+        raise ValueError(f"{source} has {kind}; allowed are grey (FLAIR) and RGB (pre-contrast, FLAIR, post-contrast)")
+    array = _checked(array, source)
+    return array if channels > 1 else np.repeat(array, len(CHANNELS), axis=-1)
+
+
+def _checked(array: Array, source: Path | str) -> Array:
+    """Refuse what are no intensities; bytes come in the machine's order."""
     if array.dtype.kind not in "uif":
         raise ValueError(f"{source} holds {array.dtype}; allowed are integers and floating-point numbers")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{source} holds {np.count_nonzero(~np.isfinite(array))} values that are NaN or infinite")
-    if array.shape[-1] in (2, 4) and (array.ndim == 4 or array.shape[0] > 4):
-        kind = "RGBA" if array.shape[-1] == 4 else "two channels"
-        raise ValueError(f"{source} is {kind}; allowed are grey (FLAIR) and RGB (pre-contrast, FLAIR, post-contrast)")
-    if array.shape[-1] == 3 and array.ndim > 2:
-        return array
-    if array.ndim == 4:
-        raise ValueError(f"{source} has {array.shape[-1]} channels; allowed are 1 (FLAIR) and 3")
-    return np.repeat(array[..., None], len(CHANNELS), axis=-1)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def load_nifti(file: Path) -> nibabel.Nifti1Image:
+_NIFTI_ERRORS = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
+
+
+def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
+    """Voxels as (Z, Y, X[, C]) in our directions, the affine in mm, and the directions the voxels are stored in."""
     try:
-        image = nibabel.load(file)
-        image.get_fdata(dtype=np.float32, caching="fill")
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        data = file.read_bytes()
+        if data.startswith(b"\x1f\x8b"):  # nibabel would not look at the check sum
+            data = gzip.decompress(data)
+        if len(data) < 348:
+            raise ValueError(f"its {len(data)} bytes are not even a header")
+        is_second = 540 in (int.from_bytes(data[:4], order) for order in ("little", "big"))
+        image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(data)
+        array = np.asanyarray(image.dataobj)
+        affine: Affine = np.array(image.affine, np.float64)
+        unit = image.header.get_xyzt_units()[0]
+    except _NIFTI_ERRORS as error:
         raise ValueError(f"{file} cannot be read as NIfTI: {_first_line(error)}") from error
-    return image
-
-
-def oriented(image: nibabel.Nifti1Image) -> tuple[Array, tuple[str, ...]]:
-    """Voxels as (Z, Y, X[, C]) in our directions, and the directions they were stored in."""
-    stored = nibabel.aff2axcodes(image.affine)
+    affine[:3] *= {"meter": 1000.0, "micron": 1e-3}.get(unit, 1.0)
+    if not np.isfinite(affine).all() or None in (stored := nibabel.aff2axcodes(affine)):
+        raise ValueError(f"{file} does not say where its voxels are: its affine is {affine[:3].tolist()}")
+    space = (*array.shape[:3], 1, 1)[:3]
+    array = array.reshape(space + tuple(size for size in array.shape[3:] if size > 1))
     turn = orientations.ornt_transform(orientations.axcodes2ornt(stored), orientations.axcodes2ornt(AXES))
-    array = np.squeeze(orientations.apply_orientation(np.asanyarray(image.dataobj), turn))
-    return np.moveaxis(array, (0, 1, 2), (2, 1, 0)) if array.ndim >= 3 else array, stored
+    return np.moveaxis(orientations.apply_orientation(array, turn), (0, 1, 2), (2, 1, 0)), affine, stored
 
 
 def _read_nifti_volume(case: Case) -> Volume:
-    images = [load_nifti(file) for file in case.images]
-    for file, image in zip(case.images, images, strict=True):
-        if image.shape != images[0].shape or not np.allclose(image.affine, images[0].affine, atol=1e-3):
+    parts = [read_nifti(file) for file in case.images]
+    array, affine, stored = parts[0]
+    for file, (other, its_affine, _) in zip(case.images, parts, strict=True):
+        _checked(other, file)
+        if other.shape != array.shape or not np.allclose(its_affine, affine, atol=1e-3):
             raise ValueError(f"{file} has another shape or position than {case.images[0].name}; register them first")
-    array, stored = oriented(images[0])
     if case.channels:
-        found = dict(zip(case.channels, (oriented(image)[0] for image in images), strict=True))
+        found = dict(zip(case.channels, (part[0] for part in parts), strict=True))
         array = np.stack([found.get(name, found[FLAIR]) for name in CHANNELS], axis=-1)
-    array = _with_three_channels(array, case.images[0])
-    sizes = dict(zip((code if code in AXES else _opposite(code) for code in stored), images[0].header.get_zooms()))
-    spacing = (float(sizes["S"]), float(sizes["P"]), float(sizes["L"]))
-    return replace(_volume(case, array, spacing), affine=images[0].affine, stored_axes=stored)
-
-
-def _opposite(code: str) -> str:
-    return {"R": "L", "A": "P", "I": "S"}[code]
+    array = _with_three_channels(array, case.images[0], axes=3)
+    sizes = {_AXIS_OF[code]: float(size) for code, size in zip(stored, voxel_sizes(affine), strict=True)}
+    return replace(_volume(case, array, (sizes["S"], sizes["P"], sizes["L"])), affine=affine, stored_axes=stored)
 
 
 def _first_line(error: BaseException) -> str:
