@@ -111,8 +111,9 @@ def _blur(images: Tensor, sd: Range, generator: Generator) -> Tensor:
     height, width = images.shape[-2:]
     planes = functional.pad(images.flatten(1, 2), [reach] * 4, mode="replicate")
     # a sum of a few shifted images is several times faster on the CPU than a convolution of single channels
-    rows = sum(float(tap) * planes[:, :, shift : shift + height] for shift, tap in enumerate(taps))
-    blurred = sum(float(tap) * rows[..., shift : shift + width] for shift, tap in enumerate(taps))
+    nothing = torch.zeros(())
+    rows = sum((float(tap) * planes[:, :, shift : shift + height] for shift, tap in enumerate(taps)), nothing)
+    blurred = sum((float(tap) * rows[..., shift : shift + width] for shift, tap in enumerate(taps)), nothing)
     return blurred.view(images.shape)
 
 

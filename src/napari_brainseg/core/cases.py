@@ -156,8 +156,11 @@ def _folders(root: Path) -> Iterator[Path]:
     seen: set[Path] = set()
     level = [root]
     for _ in range(_LEVELS):
-        new = list({real: folder for folder in level if (real := folder.resolve()) not in seen}.values())
-        seen.update(folder.resolve() for folder in new)
+        new = []
+        for folder in sorted(level, key=Path.is_symlink):  # a folder rather than a link to it
+            if (real := folder.resolve()) not in seen:
+                seen.add(real)
+                new.append(folder)
         yield from new
         level = [entry for folder in new for entry in _entries(folder) if entry.is_dir()]
 

@@ -51,7 +51,7 @@ class ModelConfig(Settings):
     network: NetworkName = Field("unet", title="Network", description="The architecture, one of MONAI's.")
     filters: tuple[int, ...] = Field(
         (24, 48, 96, 192, 256),
-        min_length=2,
+        min_length=3,
         title="Filters",
         description="Feature channels at each level, finest first.",
     )

@@ -85,7 +85,7 @@ def read_model_info(name: str | Path) -> ModelInfo:
         raise ValueError(f"{path} is damaged: it is not the description of a model") from error
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ValueError(
-            f"{path} has schema version {version}, but this version reads up to {SCHEMA_VERSION}: update napari-brainseg"
+            f"{path} has schema version {version}, but up to {SCHEMA_VERSION} can be read here: update napari-brainseg"
         )
     try:
         return ModelInfo.model_validate(content)

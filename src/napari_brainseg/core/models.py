@@ -50,7 +50,8 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> TrainedModel:
         write_weights(network, load_file(path))
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"{path} does not fit the network that {INFO_FILE} describes") from error
-    return TrainedModel(info, network.eval().to(memory_format=torch.channels_last))
+    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainedModel(info, network)
 
 
 def save_model(model: TrainedModel, folder: Path | str) -> TrainedModel:

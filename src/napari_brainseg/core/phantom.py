@@ -150,7 +150,8 @@ def _paint(
     image = ndimage.gaussian_filter(image, (0, 0.9, 0.9))
     image *= 1 + 0.06 * _smooth_noise(rng, shape, 0.02) + 0.08 * _smooth_noise(rng, shape, 0.3)
     image += rng.normal(0, 2.5, shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    painted: npt.NDArray[np.uint8] = np.clip(image, 0, 255).astype(np.uint8)
+    return painted
 
 
 def _smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], scale: float) -> Field:

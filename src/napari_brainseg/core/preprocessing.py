@@ -60,7 +60,7 @@ def measure_intensities(array: Array, config: NormalisationConfig) -> Intensitie
         lower.append(float(low))
         upper.append(float(high))
         mean.append(float(clipped.mean()))
-        sd.append(max(float(clipped.std()), 1e-6 * max(abs(float(high)), 1.0)))
+        sd.append(max(float(clipped.std()), 1e-6 * max(abs(float(low)), abs(float(high)))) or 1.0)
     return Intensities(tuple(lower), tuple(upper), tuple(mean), tuple(sd))
 
 

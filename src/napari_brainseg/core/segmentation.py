@@ -23,6 +23,7 @@ from .volumes import Volume
 
 FloatArray = npt.NDArray[np.float32]
 
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
 _MARGIN = 8
 """Pixels kept around the head: what lies further out is air."""
 
@@ -110,6 +111,8 @@ def segment(
     config = config or SegmentConfig()
     postprocessing = postprocessing or model.info.postprocess
     _check(volume)
+    if wrong := [index for index in (*only, _start(volume, first)) if not 0 <= index < len(volume.array)]:
+        raise ValueError(f"{volume.name} has no slice at {wrong[0]}: allowed are 0 to {len(volume.array) - 1}")
     started = time.perf_counter()
     runner = Runner(model.network, choose_device(config.device, config.threads), config.batch_size, config.tta)
     order = sorted(only or range(len(volume.array)), key=lambda index: abs(index - _start(volume, first)))
@@ -156,9 +159,9 @@ class Runner:
                 parts = [self._run(part) for part in images.split(self.batch_size)]
                 return torch.cat(parts)
             except RuntimeError as error:  # what PyTorch raises for want of memory, on the CPU and on Apple GPUs too
-                if "memory" not in str(error).lower():
+                if not any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY):
                     raise
-                self._use_less(error)
+            self._use_less()  # outside, where the error no longer holds on to tensors
 
     def _run(self, images: Tensor) -> Tensor:
         images = images.to(self.device.name, memory_format=torch.channels_last)
@@ -169,7 +172,7 @@ class Runner:
                 probability = (probability + mirrored.flip(-1)) / 2
         return probability[:, 0].cpu()
 
-    def _use_less(self, error: RuntimeError) -> None:
+    def _use_less(self) -> None:
         if self.batch_size > 1:
             self.batch_size //= 2
             self.notes.append(f"out of memory on the {self.device.name}: went on with {self.batch_size} slices at once")
@@ -178,7 +181,7 @@ class Runner:
             self.device = choose_device("cpu")
             self._network.to("cpu")
         else:
-            raise MemoryError("not enough memory to segment even one slice on the CPU") from error
+            raise MemoryError("not enough memory to segment even one slice on the CPU")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

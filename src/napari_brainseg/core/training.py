@@ -119,14 +119,16 @@ def train(
         parent_sha256=start.info.provenance.weights_sha256 if start else None,
     )
     _check_patients(train_cases, validation_cases)
-    _prepare_folder(output, run, resume=resume)
+    _check_folder(output, run, resume=resume)
     device = choose_device(config.device, config.threads)
     training = _read_samples(train_cases, model, on_progress)
     validation = _read_samples(validation_cases, model, on_progress)
     sampler = Sampler(training, config)
+    _write_run(output, run)
 
     torch.manual_seed(config.seed)
-    network = (start.network if start else create_network(model)).to(device.name, memory_format=torch.channels_last)
+    network = (start.network if start else create_network(model)).to(device.name)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     first_epoch, before = _load_checkpoint(output, network, averaged, optimizer) if resume else (0, 0.0)
@@ -281,8 +283,8 @@ def _step(
         logits = logits[:, 0]
     loss = batch_loss(logits.float(), masks)
     if not torch.isfinite(loss):
-        raise ValueError("the loss became NaN: lower the learning rate; the run can be resumed from its last epoch")
-    loss.backward()  # type: ignore[no-untyped-call]
+        raise ValueError(f"the loss became NaN at a learning rate of {rate:.3g}: train anew with a lower one")
+    loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
     optimizer.step()
     return float(loss.detach())
@@ -317,7 +319,7 @@ def _check_patients(train_cases: Sequence[Case], validation_cases: Sequence[Case
         raise ValueError(f"patient {min(both)} is among the training and the validation cases")
 
 
-def _prepare_folder(output: Path, run: Run, *, resume: bool) -> None:
+def _check_folder(output: Path, run: Run, *, resume: bool) -> None:
     path = output / _RUN_FILE
     if resume:
         if not path.is_file():
@@ -327,8 +329,12 @@ def _prepare_folder(output: Path, run: Run, *, resume: bool) -> None:
         return
     if existing := [name for name in (INFO_FILE, _RUN_FILE) if (output / name).exists()]:
         raise FileExistsError(f"{output / existing[0]} exists already; resume that run or choose another folder")
+
+
+def _write_run(output: Path, run: Run) -> None:
+    """Only once all cases are read: what cannot be trained on leaves nothing behind that would be in the way."""
     output.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
+    with atomic_path(output / _RUN_FILE) as temporary:
         temporary.write_text(run.model_dump_json(indent=1) + "\n", "utf-8")
 
 
@@ -353,7 +359,7 @@ def _load_checkpoint(
         return 0, 0.0
     with safe_open(path, "pt") as file:
         state = json.loads(file.metadata()["state"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, rest = name.split(".", 1)
