@@ -1,0 +1,45 @@
+"""What all tests share: napari and Qt leave the developer's own settings alone, and real cases where there are some."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Two threads that wait for each other on busy cores are far slower than one, and what is computed here is small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before napari is imported: no settings file is read or written, and plugins that touch the window from a thread fail.
+os.environ["NAPARI_CONFIG"] = ""
+os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
+
+PROJECT = Path(__file__).resolve().parents[1]
+REAL_CASES = (
+    "TCGA_CS_4941_19960909",  # all three sequences
+    "TCGA_FG_7634_20000128",  # no post-contrast: FLAIR stands in for it
+    "TCGA_HT_A616_19991226",  # FLAIR only
+)
+
+
+@pytest.fixture(scope="session")
+def real_cases_folder(tmp_path_factory):
+    """Folder of `REAL_CASES` as Kaggle ships them, unpacked from the data set that may lie beside the project."""
+    packed = PROJECT.parent / "shared" / "lgg"
+    if not (packed / "unpack.py").is_file():
+        pytest.skip("the real cases are not beside the project, in ../shared/lgg")
+    folder = tmp_path_factory.mktemp("real cases")
+    subprocess.run([sys.executable, packed / "unpack.py", folder, *REAL_CASES], check=True)
+    return folder / "kaggle_3m"
+
+
+@pytest.fixture(autouse=True)
+def own_qt_settings(tmp_path_factory):
+    """Settings that a widget remembers through QSettings go to a folder of this test's own."""
+    try:
+        from qtpy.QtCore import QSettings
+    except ImportError:
+        return
+    folder = str(tmp_path_factory.mktemp("settings"))
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    for kind in (QSettings.Format.IniFormat, QSettings.Format.NativeFormat):
+        QSettings.setPath(kind, QSettings.Scope.UserScope, folder)
