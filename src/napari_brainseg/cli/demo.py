@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ _MOST_ROWS = 12
 @settings_options()
 def demo(
     config: SegmentConfig,
-    folder: Annotated[Optional[Path], typer.Argument(help="Your own cases; a made-up data set if not given.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Your own cases; a made-up data set if not given.")] = None,
     output: Annotated[Path, typer.Option(help="Folder for masks, picture and summary.")] = Path("brainseg-demo"),
     overwrite: Annotated[bool, typer.Option(help="Replace the results of an earlier run.")] = False,
 ) -> None:

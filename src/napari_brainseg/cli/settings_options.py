@@ -4,7 +4,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -81,6 +81,6 @@ def _option(name: str, field: FieldInfo, *, optional: bool = False) -> inspect.P
     if typing.get_origin(kind) is tuple:
         kind, default = list[int], list(default)
     if optional:
-        kind, default = Optional[kind], None
+        kind, default = kind | None, None
     annotation = Annotated[kind, typer.Option(help=field.description)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,8 +21,8 @@ def train(
     output: Annotated[Path, typer.Option(help="Model folder to make.")],
     model: ModelConfig,
     config: TrainConfig,
-    parent: Annotated[Optional[str], typer.Option("--from", help="Model to start from; its network is used.")] = None,
-    folds: Annotated[Optional[Path], typer.Option(help="JSON file with lists of case names under 'folds'.")] = None,
+    parent: Annotated[str | None, typer.Option("--from", help="Model to start from; its network is used.")] = None,
+    folds: Annotated[Path | None, typer.Option(help="JSON file with lists of case names under 'folds'.")] = None,
     fold: Annotated[int, typer.Option(min=0, help="Which of the folds to validate on, from 0.")] = 0,
     validation_share: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of patients to validate on, where no folds are given.")

@@ -1,5 +1,6 @@
 """The Labels layer of a segmentation: grows while slices come in, follows the threshold, never loses an edit."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,15 +31,21 @@ class ResultLayer:
         What is segmented.
     settings : PostprocessConfig
         How the probability becomes the mask.
+    on_change : callable
+        Called whenever the mask changed, by us or by the user.
     """
 
-    def __init__(self, viewer: "ViewerModel", volume: Volume, settings: PostprocessConfig) -> None:
+    def __init__(
+        self, viewer: "ViewerModel", volume: Volume, settings: PostprocessConfig, on_change: Callable[[], object]
+    ) -> None:
         self._viewer = viewer
+        self._on_change = on_change
         self.volume = volume
         self.settings = settings
         self.probability = np.zeros(volume.shape, np.float32)
         self.provenance: dict[str, Any] = {}
         self._written: Mask = np.zeros(volume.shape, np.uint8)
+        self._was_painted = False
         self.layer = self._add_layer()
 
     @property
@@ -58,28 +65,31 @@ class ResultLayer:
         threshold = PostprocessConfig(threshold=self.settings.threshold)
         self._write(postprocess(found.probability, threshold), indices)
 
-    def finish(self, provenance: dict[str, Any]) -> None:
-        """Clean up the whole mask, and record how it was made."""
+    def finish(self, provenance: dict[str, Any], mask: Mask | None = None) -> None:
+        """Record how it was made, and take over the cleaned-up mask if the whole volume was segmented."""
         self.provenance = provenance
         self.layer.metadata[METADATA]["provenance"] = provenance
-        self.apply(self.settings)
+        if mask is not None:
+            self._write(mask, slice(None))
 
     def apply(self, settings: PostprocessConfig) -> None:
         """Make the mask anew from the probability; an edited layer is kept, and a new one takes its place."""
-        if self.is_edited or not self.is_shown:
-            self._leave_to_the_user()
+        if self.is_edited or self._was_painted:  # undo would bring voxels back that are about to change
+            self.retire()
+            self._written = np.zeros(self.volume.shape, np.uint8)
+            self.layer = self._add_layer()
         self.settings = settings
-        if self.provenance:
-            self.provenance = self.provenance | {"postprocess": settings.model_dump()}
-            self.layer.metadata[METADATA]["provenance"] = self.provenance
+        self.provenance = self.provenance | {"postprocess": settings.model_dump()}
+        self.layer.metadata[METADATA]["provenance"] = self.provenance
         self._write(postprocess(self.probability, settings), slice(None))
 
-    def remove(self) -> None:
-        """Take the layer out of the viewer, unless somebody edited it."""
-        if self.is_shown and not self.is_edited:
-            self._viewer.layers.remove(self.layer)
-        elif self.is_shown:
+    def retire(self) -> None:
+        """Make room for a new segmentation: take the layer out of the viewer, or leave it there if it was edited."""
+        if self.is_edited:
             self.layer.name = f"{self.volume.name} prediction (edited)"
+            self.layer.visible = False
+        else:
+            self._viewer.layers.remove(self.layer)
 
     def show_map(self, kind: str, shown: bool) -> None:
         """Show or remove the probability or the uncertainty as an image layer under the mask."""
@@ -111,18 +121,14 @@ class ResultLayer:
         data, options, _ = mask_layer(self._written, self.volume, "prediction")
         layer = Labels(data, **options)
         layer.contour = 2
-        selected = self._viewer.layers.selection.active
+        layer.events.paint.connect(self._painted)
+        layer.events.set_data.connect(lambda _: self._on_change())
+        self._was_painted = False
         self._viewer.add_layer(layer)
-        if selected is not None and not isinstance(selected, Labels):
-            self._viewer.layers.selection.active = layer
         return layer
 
-    def _leave_to_the_user(self) -> None:
-        if self.is_shown:
-            self.layer.name = f"{self.volume.name} prediction (edited)"
-            self.layer.visible = False
-        self._written = np.zeros(self.volume.shape, np.uint8)
-        self.layer = self._add_layer()
+    def _painted(self, _: object) -> None:
+        self._was_painted = True
 
     def _write(self, mask: Mask, where: Any) -> None:
         """In place: a new array would leave the layer's undo history pointing at voxels that are gone."""

@@ -23,6 +23,11 @@ class Source:
         volume = known_volume(self.layers[0])
         return volume.name if volume else str(self.layers[0].name)
 
+    @property
+    def slices(self) -> int:
+        """How many slices it has."""
+        return int(self.layers[0].data.shape[0]) if self.layers[0].ndim > 2 else 1
+
     def volume(self) -> Volume:
         """Return the images as a volume.
 

@@ -1,0 +1,120 @@
+"""What the Segment tab shows: controls and lines of text, no behaviour."""
+
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, ProgressBar, PushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from ..core.config import CHANNELS, PostprocessConfig, SegmentConfig
+from .form import settings_form
+
+RUN = "Segment volume  (Shift+S)"
+STOP = "Stop"
+STOPPING = "Stopping..."
+CLEAN_UP_FIELDS = ("keep_share", "min_voxels", "fill_holes", "closing")
+ADVANCED_FIELDS = ("device", "tta", "batch_size", "threads")
+_THRESHOLD = PostprocessConfig.model_fields["threshold"]
+
+
+class SegmentForm(QScrollArea):
+    """One column: images and model, the big button, progress, the result, and folded-away settings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = ComboBox(label="Images", tooltip="The case or image layer to segment.", choices=())
+        self.channels = tuple(
+            ComboBox(label=name, tooltip=f"The layer that holds {name}.", choices=(), nullable=True)
+            for name in CHANNELS
+        )
+        self.model = ComboBox(label="Model", tooltip="The trained model to segment with.", choices=())
+        self.model_line = _line("What is known of the model.")
+        self.device_line = _line("Where the model computes.")
+        self.run_button = PushButton(text=RUN, tooltip="Segment all slices, the one in view first.")
+        self.slice_button = PushButton(text="This slice only", tooltip="Segment the slice in view.")
+        self.progress = ProgressBar(visible=False, tooltip="Slices done.", label="")
+        self.status = _line("What was done.")
+        self.threshold = FloatSlider(
+            label=_THRESHOLD.title,
+            value=_THRESHOLD.default,
+            min=0.02,
+            max=0.98,
+            step=0.02,
+            tooltip=f"{_THRESHOLD.description} The network is not run again.",
+        )
+        self.size_line = _line("Tumour volume of the mask as it is now.")
+        self.show_probability = CheckBox(text="Probability layer", tooltip="Show how probable tumour is, from 0 to 1.")
+        self.show_uncertainty = CheckBox(
+            text="Uncertainty layer", tooltip="Show where the model is undecided: entropy from 0 to 1 bit."
+        )
+        self.copy_button = PushButton(
+            text="Copy as command", tooltip="Copy the command line that does the same in a terminal."
+        )
+        self.clean_up = settings_form(PostprocessConfig, *CLEAN_UP_FIELDS)
+        self.advanced = settings_form(SegmentConfig, *ADVANCED_FIELDS)
+        self.spacing = tuple(
+            FloatSpinBox(
+                label=f"{axis} (mm)", value=1.0, min=0.01, max=100, step=0.1, tooltip=f"Voxel size along {axis}."
+            )
+            for axis in ("z", "y", "x")
+        )
+        self.spacing_button = PushButton(text="Set voxel size", tooltip="Use this size for all layers of the case.")
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout()
+        column.setContentsMargins(6, 6, 6, 6)
+        column.setSpacing(4)
+        for part in (
+            _labelled(self.images, *self.channels, self.model),
+            self.model_line,
+            self.device_line,
+            self.run_button.native,
+            self.slice_button.native,
+            self.progress.native,
+            self.status,
+            _labelled(self.threshold),
+            self.size_line,
+            self.show_probability.native,
+            self.show_uncertainty.native,
+            self.copy_button.native,
+            _folded("Clean-up", self.clean_up.native),
+            _folded("Voxel size", _labelled(*self.spacing, self.spacing_button)),
+            _folded("Advanced", self.advanced.native),
+        ):
+            column.addWidget(part)
+        column.addStretch()
+        self.run_button.native.setMinimumHeight(38)
+        font = self.run_button.native.font()
+        font.setBold(True)
+        self.run_button.native.setFont(font)
+        inside = QWidget()
+        inside.setLayout(column)
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(300)
+
+
+def _line(tooltip: str) -> QLabel:
+    line = QLabel()
+    line.setWordWrap(True)
+    line.setToolTip(tooltip)
+    return line
+
+
+def _labelled(*controls: ComboBox | FloatSlider | FloatSpinBox | PushButton) -> QWidget:
+    container = Container(widgets=controls, labels=True)
+    container.margins = (0, 0, 0, 0)
+    native: QWidget = container.native
+    return native
+
+
+def _folded(title: str, content: QWidget) -> QCollapsible:
+    folded = QCollapsible(title, collapsedIcon="\u25b8", expandedIcon="\u25be")
+    folded.setContent(content)
+    folded.collapse(animate=False)
+    layout = folded.layout()
+    assert layout
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    return folded
