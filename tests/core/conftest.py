@@ -1,0 +1,83 @@
+"""Made-up patients and a tiny network, small enough that every test of core takes a moment."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_brainseg.core.cases import Case, find_cases
+from napari_brainseg.core.config import CHANNELS, ModelConfig, TrainConfig
+from napari_brainseg.core.model_folders import ModelInfo
+from napari_brainseg.core.models import TrainedModel
+from napari_brainseg.core.networks import create_network
+from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
+from napari_brainseg.core.training import train
+from napari_brainseg.core.volumes import Volume
+
+SHAPE = (5, 64, 64)
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data set of four patients: two with tumour, one with FLAIR alone, one without tumour."""
+    folder = tmp_path_factory.mktemp("data")
+    patients = (
+        PhantomCase("anna", 0),
+        PhantomCase("bert", 1),
+        PhantomCase("carl", 3, missing=(CHANNELS[0], CHANNELS[2])),
+        PhantomCase("dora", 4, tumour=False),
+    )
+    write_phantom_cases(folder, patients, SHAPE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cases(data_folder: Path) -> list[Case]:
+    return find_cases(data_folder)
+
+
+@pytest.fixture(scope="session")
+def volume() -> Volume:
+    return make_phantom(1, SHAPE, name="bert")[0]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModelConfig:
+    return ModelConfig(filters=(4, 8, 8), stem=2)
+
+
+@pytest.fixture(scope="session")
+def quick() -> TrainConfig:
+    return TrainConfig(epochs=2, epoch_slices=8, batch_size=4, window=48, device="cpu", seed=7)
+
+
+@pytest.fixture
+def untrained(tiny: ModelConfig) -> TrainedModel:
+    """Network whose random weights are the same every time."""
+    torch.manual_seed(0)
+    return TrainedModel(ModelInfo(name="untrained", model=tiny), create_network(tiny).eval())
+
+
+@pytest.fixture(scope="session")
+def trained_folder(
+    tmp_path_factory: pytest.TempPathFactory, cases: list[Case], tiny: ModelConfig, quick: TrainConfig
+) -> Path:
+    """Run folder of two epochs on two patients, validated on a third."""
+    folder = tmp_path_factory.mktemp("models") / "trained"
+    train(cases[:2], cases[2:3], folder, tiny, quick, command="brainseg train here")
+    return folder
+
+
+@pytest.fixture
+def touch(tmp_path: Path) -> Callable[[str, Sequence[str]], Path]:
+    """Make a folder of empty files and return it: finding cases looks at names alone."""
+
+    def make(folder: str, names: Sequence[str]) -> Path:
+        target = tmp_path / folder
+        target.mkdir(parents=True)
+        for name in names:
+            (target / name).touch()
+        return target
+
+    return make

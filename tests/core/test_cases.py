@@ -1,0 +1,369 @@
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_brainseg.core.cases import Case, find_cases, split_cases
+
+Touch = Callable[[str, Sequence[str]], Path]
+
+
+def slices(name: str, numbers: Iterable[int], *, masks: bool = True, suffix: str = ".tif") -> list[str]:
+    kinds = ("", "_mask") if masks else ("",)
+    return [f"{name}_{number}{kind}{suffix}" for number in numbers for kind in kinds]
+
+
+def only_case(path: Path) -> Case:
+    (case,) = find_cases(path)
+    return case
+
+
+def write_stack(file: Path, shape: tuple[int, ...] = (3, 8, 8)) -> None:
+    tifffile.imwrite(file, np.zeros(shape, np.uint8), photometric="rgb" if shape[-1] == 3 else "minisblack")
+
+
+def test_slices_are_in_natural_order_with_their_masks(touch: Touch) -> None:
+    case = only_case(touch("p", slices("p", range(1, 12))))
+    assert case.numbers == tuple(range(1, 12))
+    assert [file.name for file in case.images] == [f"p_{number}.tif" for number in range(1, 12)]
+    assert [file and file.name for file in case.masks] == [f"p_{number}_mask.tif" for number in range(1, 12)]
+    assert (case.name, case.layout, case.problems, case.error) == ("p", "slices", (), None)
+    assert case.has_masks
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(["p_1.TIF", "p_1_mask.TIF", "p_2.TIF", "p_2_mask.TIF"], id="TIF"),
+        pytest.param(["p_1.TIFF", "p_1_MASK.TIFF", "p_2.TIFF", "p_2_Mask.TIFF"], id="TIFF"),
+        pytest.param(["p_1.tiff", "p_1_mask.tif", "p_2.Tif", "p_2_mask.tiff"], id="mixed"),
+        pytest.param(["1.tif", "1_mask.tif", "2.tif", "2_mask.tif"], id="numbers alone"),
+        pytest.param(["p-001.tif", "p-001_mask.tif", "p-002.tif", "p-002_mask.tif"], id="leading zeros"),
+        pytest.param(["Zoë 頭 1.tif", "Zoë 頭 1_mask.tif", "Zoë 頭 2.tif", "Zoë 頭 2_mask.tif"], id="unicode and spaces"),
+    ],
+)
+def test_ways_to_write_slice_names(touch: Touch, names: list[str]) -> None:
+    case = only_case(touch("p", names))
+    assert case.numbers == (1, 2)
+    assert [file.name for file in case.images] == names[::2]
+    assert [file and file.name for file in case.masks] == names[1::2]
+    assert case.name == "p"
+    assert case.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        pytest.param(slices("p", (1, 2, 5)), "no image of slices 3, 4, missing in the numbering", id="gap"),
+        pytest.param([*slices("p", (1, 2)), "p_3.tif"], "no mask of slice 3", id="no mask"),
+        pytest.param([*slices("p", (1, 2)), "p_3_mask.tif"], "no image for the mask of slice 3", id="no image"),
+        pytest.param([*slices("p", (1, 2)), "notes.txt"], "notes.txt is not part of the case", id="stray"),
+        pytest.param(
+            [*slices("p", range(1, 9), masks=False), "p_8_mask.tif"],
+            "no mask of slices 1, 2, 3, 4, 5 and 2 more",
+            id="many without mask",
+        ),
+    ],
+)
+def test_usable_case_tells_its_problem(touch: Touch, names: list[str], problem: str) -> None:
+    case = only_case(touch("p", names))
+    assert case.problems == (problem,)
+    assert case.error is None
+    assert len(case.images) == len(case.masks) == len(case.numbers)
+
+
+def test_slice_without_mask_has_none_in_its_place(touch: Touch) -> None:
+    case = only_case(touch("p", ["p_1.tif", "p_2.tif", "p_2_mask.tif", "p_3.tif"]))
+    assert [file and file.name for file in case.masks] == [None, "p_2_mask.tif", None]
+
+
+def test_case_without_any_mask_has_no_problem(touch: Touch) -> None:
+    case = only_case(touch("p", slices("p", (1, 2), masks=False)))
+    assert case.problems == ()
+    assert not case.has_masks
+
+
+def test_hidden_files_are_no_strays(touch: Touch) -> None:
+    case = only_case(touch("p", [*slices("p", (1, 2)), ".DS_Store", "._p_1.tif"]))
+    assert case.problems == ()
+    assert len(case.images) == 2
+
+
+def test_one_slice_is_a_case(touch: Touch) -> None:
+    case = only_case(touch("p", slices("p", (7,))))
+    assert case.numbers == (7,)
+    assert case.error is None
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [
+        pytest.param(["p_1.tif", "p_2.tif", "p_2.tiff"], "slice 2 of p is there twice", id="two suffixes"),
+        pytest.param(["p_1.tif", "p_01.tif"], "slice 1 of p is there twice", id="leading zero"),
+        pytest.param(
+            ["p_1.tif", "p_1_mask.tif", "p_01_mask.tif"], "slice 1 of p is there twice", id="mask twice"
+        ),
+        pytest.param(["p_1_mask.tif", "p_2_mask.tif"], "holds masks of p but no images", id="masks alone"),
+        pytest.param(["p_mask.tif"], "p_mask.tif is a mask without an image p.tif", id="mask stack alone"),
+        pytest.param(["p.tif", "p.tiff"], "p is there twice: p.tif, p.tiff", id="stack twice"),
+        pytest.param(["p_t1.nii"], "p has no FLAIR: its files are p_t1.nii", id="no FLAIR"),
+        pytest.param(["p_seg.nii.gz"], "p_seg.nii.gz has no image beside it", id="NIfTI mask alone"),
+        pytest.param(["p_flair.nii", "p_flair.nii.gz"], "p has more than one FLAIR", id="FLAIR twice"),
+        pytest.param(
+            ["p_flair.nii", "p.nii"], "p.nii: the name does not say which sequence it is", id="sequence unclear"
+        ),
+    ],
+)
+def test_files_that_cannot_be_a_case_are_listed_with_the_reason(touch: Touch, names: list[str], error: str) -> None:
+    case = only_case(touch("p", names))
+    assert case.error is not None
+    assert error in case.error
+
+
+def test_bad_case_does_not_stop_the_others(touch: Touch, tmp_path: Path) -> None:
+    touch("set/a", slices("a", (1, 2)))
+    touch("set/b", ["b_1.tif", "b_01.tif"])
+    touch("set/c", slices("c", (1, 2)))
+    found = find_cases(tmp_path / "set")
+    assert [(case.name, case.error is None) for case in found] == [("a", True), ("b", False), ("c", True)]
+
+
+def test_cases_are_in_natural_order(touch: Touch, tmp_path: Path) -> None:
+    for name in ("p10", "p9", "p1"):
+        touch(f"set/{name}", slices(name, (1,)))
+    assert [case.name for case in find_cases(tmp_path / "set")] == ["p1", "p9", "p10"]
+
+
+def test_several_patients_in_one_folder(touch: Touch) -> None:
+    found = find_cases(touch("flat", [*slices("a", (1, 2)), *slices("b", (1, 2, 3))]))
+    assert [(case.name, len(case.images)) for case in found] == [("a", 2), ("b", 3)]
+
+
+def test_cases_nested_below_are_found(touch: Touch, tmp_path: Path) -> None:
+    name = "TCGA_CS_4941_19960909"
+    touch(f"down load/lgg-mri/kaggle_3m/{name}", slices(name, (1, 2)))
+    (tmp_path / "down load/lgg-mri/kaggle_3m/data.csv").touch()
+    case = only_case(tmp_path / "down load")
+    assert (case.name, case.folder.parent.name) == (name, "kaggle_3m")
+
+
+def test_two_cases_of_one_name_are_told_apart(touch: Touch, tmp_path: Path) -> None:
+    for site in ("north", "south"):
+        touch(f"set/{site}/p", slices("p", (1, 2)))
+    first, second = find_cases(tmp_path / "set")
+    assert (first.name, second.name) == ("p", "p (2)")
+    assert second.problems == ("another case is called p too",)
+    assert first.folder != second.folder
+
+
+def test_two_cases_of_one_name_may_be_one_patient(touch: Touch, tmp_path: Path) -> None:
+    for site in ("north", "south"):
+        touch(f"set/{site}/TCGA_CS_4941_19960909", slices("TCGA_CS_4941_19960909", (1, 2)))
+    assert {case.patient for case in find_cases(tmp_path / "set")} == {"TCGA_CS_4941"}
+
+
+def test_loop_of_links_ends(touch: Touch, tmp_path: Path) -> None:
+    folder = touch("set/p", slices("p", (1, 2)))
+    (folder / "up").symlink_to(tmp_path / "set", target_is_directory=True)
+    (tmp_path / "set" / "self").symlink_to("self")
+    assert only_case(tmp_path / "set").name == "p"
+
+
+def test_folder_and_a_link_to_it_are_one_case(touch: Touch, tmp_path: Path) -> None:
+    folder = touch("set/p", slices("p", (1, 2)))
+    (tmp_path / "set" / "a link").symlink_to(folder, target_is_directory=True)
+    assert only_case(tmp_path / "set").name == "p"
+
+
+@pytest.mark.parametrize(
+    ("names", "images", "mask"),
+    [
+        pytest.param(["p.tif"], "p.tif", None, id="image alone"),
+        pytest.param(["p.tif", "p_mask.tif"], "p.tif", "p_mask.tif", id="with mask"),
+        pytest.param(["p_1.TIFF", "p_1_mask.TIFF"], "p_1.TIFF", "p_1_mask.TIFF", id="named like a slice"),
+        pytest.param(["p.ome.tif", "p_mask.ome.tif"], "p.ome.tif", "p_mask.ome.tif", id="OME"),
+    ],
+)
+def test_stack_with_an_optional_mask(tmp_path: Path, names: list[str], images: str, mask: str | None) -> None:
+    for name in names:
+        write_stack(tmp_path / name)
+    case = only_case(tmp_path)
+    assert (case.layout, case.error) == ("stack", None)
+    assert [file.name for file in case.images] == [images]
+    assert [file and file.name for file in case.masks] == [mask]
+
+
+def test_folder_of_numbered_stacks_holds_a_case_each(tmp_path: Path) -> None:
+    for name in ("p_1.tif", "p_1_mask.tif", "p_2.tif", "p_10.tif"):
+        write_stack(tmp_path / name)
+    found = find_cases(tmp_path)
+    assert [(case.name, case.layout, case.has_masks) for case in found] == [
+        ("p_1", "stack", True),
+        ("p_2", "stack", False),
+        ("p_10", "stack", False),
+    ]
+
+
+def test_numbered_stack_written_page_by_page_is_a_stack(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "p_1.tif") as writer:
+        for _ in range(3):
+            writer.write(np.zeros((8, 8, 3), np.uint8), photometric="rgb")
+    assert only_case(tmp_path).layout == "stack"
+
+
+@pytest.mark.parametrize(
+    ("names", "channels", "mask"),
+    [
+        pytest.param(["p.nii"], (), None, id="one file"),
+        pytest.param(["p_flair.nii.gz"], ("FLAIR",), None, id="FLAIR alone"),
+        pytest.param(
+            ["p_flair.nii.gz", "p_seg.nii.gz", "p_t1.nii.gz", "p_t1ce.nii.gz"],
+            ("pre-contrast", "FLAIR", "post-contrast"),
+            "p_seg.nii.gz",
+            id="BraTS",
+        ),
+        pytest.param(
+            ["p_FLAIR.nii", "p_post.nii", "p_pre.nii"], ("pre-contrast", "FLAIR", "post-contrast"), None, id="words"
+        ),
+        pytest.param(["p_flair.nii", "p_t1_gd.nii"], ("FLAIR", "post-contrast"), None, id="t1 with gd is post"),
+        pytest.param(["p.nii.gz", "p_mask.nii.gz"], (), "p_mask.nii.gz", id="4D with mask"),
+    ],
+)
+def test_nifti_names_say_the_sequence(
+    touch: Touch, names: list[str], channels: tuple[str, ...], mask: str | None
+) -> None:
+    case = only_case(touch("folder", names))
+    assert (case.name, case.layout, case.error) == ("p", "nifti", None)
+    assert case.channels == channels
+    assert [file and file.name for file in case.masks] == [mask]
+
+
+def test_nifti_images_are_in_the_order_of_the_channels(touch: Touch) -> None:
+    case = only_case(touch("p", ["flair.nii", "t1.nii", "t1ce.nii"]))
+    assert case.name == "p"
+    assert [file.name for file in case.images] == ["t1.nii", "flair.nii", "t1ce.nii"]
+
+
+def test_nifti_of_an_unused_sequence_is_a_problem(touch: Touch) -> None:
+    case = only_case(touch("p", ["flair.nii", "t2.nii"]))
+    assert case.problems == ("t2.nii is not used",)
+    assert case.channels == ("FLAIR",)
+
+
+def test_nifti_names_keep_letters_of_every_alphabet(touch: Touch) -> None:
+    found = find_cases(touch("set", ["Müller_flair.nii", "山田_flair.nii"]))
+    assert {case.name for case in found} == {"Müller", "山田"}
+
+
+def test_one_file_stands_for_its_case(touch: Touch) -> None:
+    folder = touch("p", [*slices("p", (1, 2)), "other.tif"])
+    case = only_case(folder / "p_2.tif")
+    assert len(case.images) == 2
+
+
+@pytest.mark.parametrize("name", ["empty", "ümläut and space"])
+def test_folder_without_a_case_says_what_is_allowed(touch: Touch, name: str) -> None:
+    folder = touch(name, [])
+    with pytest.raises(ValueError, match=re.escape(f"{folder}: no case found; allowed are")):
+        find_cases(folder)
+
+
+def test_file_that_is_no_case_is_refused(touch: Touch) -> None:
+    folder = touch("p", [*slices("p", (1, 2)), "notes.txt"])
+    with pytest.raises(ValueError, match=r"notes\.txt: no case found"):
+        find_cases(folder / "notes.txt")
+
+
+def test_path_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist"):
+        find_cases(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make a folder unreadable, which permissions do not for root."""
+
+    def make(folder: Path) -> None:
+        scandir = os.scandir
+
+        def guarded(path: Any) -> Any:
+            if Path(path) == folder:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", guarded)
+
+    return make
+
+
+def test_folder_without_permission_is_refused(touch: Touch, forbid: Callable[[Path], None]) -> None:
+    folder = touch("p", slices("p", (1,)))
+    forbid(folder)
+    with pytest.raises(PermissionError, match=re.escape(f"{folder} may not be read: permission denied")):
+        find_cases(folder)
+
+
+def test_case_folder_without_permission_is_listed_with_the_reason(
+    touch: Touch, tmp_path: Path, forbid: Callable[[Path], None]
+) -> None:
+    touch("set/a", slices("a", (1,)))
+    forbid(touch("set/b", slices("b", (1,))))
+    found = find_cases(tmp_path / "set")
+    assert [case.name for case in found] == ["a", "b"]
+    assert found[0].error is None
+    assert found[1].error == f"{tmp_path / 'set' / 'b'} may not be read: permission denied"
+
+
+@pytest.mark.parametrize(
+    ("name", "patient", "site"),
+    [
+        pytest.param("TCGA_CS_4941_19960909", "TCGA_CS_4941", "CS", id="TCGA with date"),
+        pytest.param("TCGA_HT_A616_19991226", "TCGA_HT_A616", "HT", id="letter in number"),
+        pytest.param("patient_1_visit_2", "patient_1_visit_2", "", id="elsewhere"),
+    ],
+)
+def test_patient_and_site_of_a_name(name: str, patient: str, site: str) -> None:
+    case = Case(name, Path(), "slices")
+    assert (case.patient, case.site) == (patient, site)
+
+
+def visits(count: int, times: int = 2) -> list[Case]:
+    return [
+        Case(f"TCGA_CS_{4000 + patient}_1996010{visit}", Path(), "slices")
+        for patient in range(count)
+        for visit in range(times)
+    ]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_split_keeps_visits_of_a_patient_together(share: float) -> None:
+    cases = visits(10)
+    train, validation = split_cases(cases, share, seed=3)
+    patients = [{case.patient for case in part} for part in (train, validation)]
+    assert not patients[0] & patients[1]
+    assert len(train) + len(validation) == len(cases)
+    assert len(patients[1]) == min(max(1, share * 10), 9)
+
+
+def test_split_is_the_same_for_the_same_seed_in_any_order() -> None:
+    cases = visits(10)
+    once = {case.name for case in split_cases(cases, 0.3, seed=5)[1]}
+    assert once == {case.name for case in split_cases(cases[::-1], 0.3, seed=5)[1]}
+    others = [{case.name for case in split_cases(cases, 0.3, seed=seed)[1]} for seed in range(5)]
+    assert any(other != once for other in others)
+
+
+def test_split_of_two_patients_gives_one_each() -> None:
+    train, validation = split_cases(visits(2), 0.1)
+    assert (len({case.patient for case in train}), len({case.patient for case in validation})) == (1, 1)
+
+
+def test_split_of_one_patient_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2 patients, but there is 1"):
+        split_cases(visits(1, times=3), 0.5)
