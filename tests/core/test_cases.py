@@ -45,7 +45,9 @@ def test_slices_are_in_natural_order_with_their_masks(touch: Touch) -> None:
         pytest.param(["p_1.tiff", "p_1_mask.tif", "p_2.Tif", "p_2_mask.tiff"], id="mixed"),
         pytest.param(["1.tif", "1_mask.tif", "2.tif", "2_mask.tif"], id="numbers alone"),
         pytest.param(["p-001.tif", "p-001_mask.tif", "p-002.tif", "p-002_mask.tif"], id="leading zeros"),
-        pytest.param(["Zoë 頭 1.tif", "Zoë 頭 1_mask.tif", "Zoë 頭 2.tif", "Zoë 頭 2_mask.tif"], id="unicode and spaces"),
+        pytest.param(
+            ["Zoë 頭 1.tif", "Zoë 頭 1_mask.tif", "Zoë 頭 2.tif", "Zoë 頭 2_mask.tif"], id="unicode and spaces"
+        ),
     ],
 )
 def test_ways_to_write_slice_names(touch: Touch, names: list[str]) -> None:
@@ -106,9 +108,7 @@ def test_one_slice_is_a_case(touch: Touch) -> None:
     [
         pytest.param(["p_1.tif", "p_2.tif", "p_2.tiff"], "slice 2 of p is there twice", id="two suffixes"),
         pytest.param(["p_1.tif", "p_01.tif"], "slice 1 of p is there twice", id="leading zero"),
-        pytest.param(
-            ["p_1.tif", "p_1_mask.tif", "p_01_mask.tif"], "slice 1 of p is there twice", id="mask twice"
-        ),
+        pytest.param(["p_1.tif", "p_1_mask.tif", "p_01_mask.tif"], "slice 1 of p is there twice", id="mask twice"),
         pytest.param(["p_1_mask.tif", "p_2_mask.tif"], "holds masks of p but no images", id="masks alone"),
         pytest.param(["p_mask.tif"], "p_mask.tif is a mask without an image p.tif", id="mask stack alone"),
         pytest.param(["p.tif", "p.tiff"], "p is there twice: p.tif, p.tiff", id="stack twice"),

@@ -13,7 +13,7 @@ from nibabel import orientations
 
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.masks import read_mask
-from napari_brainseg.core.volumes import Array, Volume, read_volume, volume_of_array
+from napari_brainseg.core.volumes import Array, Volume, read_slice, read_stack, read_volume, volume_of_array
 
 SHAPE = (4, 6, 5)
 
@@ -132,9 +132,8 @@ def test_sequence_that_differs_from_flair_in_one_voxel_is_not_missing() -> None:
 # Slices that cannot be read
 
 
-def truncate(file: Path) -> None:
-    data = file.read_bytes()
-    file.write_bytes(data[: len(data) - 20])
+def halve(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def blank(file: Path) -> None:
@@ -149,7 +148,7 @@ def remove(file: Path) -> None:
     file.unlink()
 
 
-@pytest.mark.parametrize("harm", [truncate, blank, scribble, remove])
+@pytest.mark.parametrize("harm", [halve, blank, scribble, remove])
 @pytest.mark.parametrize("number", [1, 2], ids=["first", "other"])
 def test_damaged_slice_is_named(tmp_path: Path, harm: Callable[[Path], None], number: int) -> None:
     folder = write_slices(tmp_path / "p", noise((3, 6, 5, 3)))
@@ -157,6 +156,17 @@ def test_damaged_slice_is_named(tmp_path: Path, harm: Callable[[Path], None], nu
     harm(folder / f"p_{number}.tif")
     with pytest.raises(ValueError, match=re.escape(f"{folder / f'p_{number}.tif'} cannot be read as a TIFF image: ")):
         read_volume(case)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_slice_cut_short_is_never_read(tmp_path: Path, compression: str | None) -> None:
+    file = tmp_path / "p_1.tif"
+    tifffile.imwrite(file, noise((30, 20, 3)), photometric="rgb", compression=compression, metadata=None)
+    data = file.read_bytes()
+    for length in range(0, len(data), 23):
+        file.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=r"p_1\.tif cannot be read as a TIFF image: "):
+            read_slice(file)
 
 
 @pytest.mark.parametrize(
@@ -316,13 +326,46 @@ def test_stack_that_is_not_allowed_is_refused(
         read(tmp_path)
 
 
-@pytest.mark.parametrize("harm", [truncate, blank, scribble, remove])
+@pytest.mark.parametrize("harm", [halve, blank, scribble, remove])
 def test_damaged_stack_is_named(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     tifffile.imwrite(tmp_path / "p.tif", noise(SHAPE), photometric="minisblack")
     (case,) = find_cases(tmp_path)
     harm(tmp_path / "p.tif")
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'p.tif'} cannot be read as a TIFF stack: ")):
         read_volume(case)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"metadata": None, "compression": "zlib"}, id="compressed"),
+        pytest.param({"imagej": True, "metadata": {"axes": "ZYX"}}, id="ImageJ"),
+        pytest.param({"ome": True, "metadata": {"axes": "ZYX"}}, id="OME"),
+    ],
+)
+def test_stack_cut_short_is_never_read_as_a_smaller_one(tmp_path: Path, options: dict[str, Any]) -> None:
+    file, array = tmp_path / "p.tif", noise((6, 8, 9))
+    tifffile.imwrite(file, array, photometric="minisblack", **options)
+    data = file.read_bytes()
+    refused = 0
+    for length in range(0, len(data), 31):
+        file.write_bytes(data[:length])
+        try:
+            found, _ = read_stack(file)
+        except ValueError as error:
+            assert str(error).startswith(f"{file} cannot be read as a TIFF stack: ")  # noqa: PT017
+            refused += 1
+        else:
+            np.testing.assert_array_equal(found, array)
+    assert refused > 20
+
+
+def test_numbered_stack_cut_short_is_not_read_as_one_slice(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "p_1.tif", noise((6, 50, 50)), photometric="minisblack")
+    halve(tmp_path / "p_1.tif")
+    with pytest.raises(ValueError, match=r"p_1\.tif cannot be read as a TIFF"):
+        read(tmp_path)
 
 
 def ome(**sizes: Any) -> dict[str, Any]:
@@ -502,10 +545,6 @@ def test_nifti_that_does_not_say_where_its_voxels_are_is_refused(tmp_path: Path)
     nibabel.save(image, tmp_path / "p.nii")
     with pytest.raises(ValueError, match=r"p\.nii does not say where its voxels are: its affine is"):
         read(tmp_path)
-
-
-def halve(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def cut_header(file: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -213,12 +214,24 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
 
 
 def is_stack(file: Path) -> bool:
-    """Whether a file is a TIFF of several slices; colours do not count, and a damaged file is none."""
+    """Whether a file is a TIFF of several slices; colours do not count, nor does one that cannot be read."""
     try:
         with tifffile.TiffFile(file) as tif:
-            return len(tif.pages) > 1 or len(tif.series[0].axes.replace("S", "")) > 2
-    except (OSError, ValueError, IndexError):  # a broken slice is named when it is read
+            return len(tif.pages) > 1 or not has_all_pages(tif) or len(tif.series[0].axes.replace("S", "")) > 2
+    except (OSError, ValueError, IndexError, struct.error):  # a broken slice is named when it is read
         return False
+
+
+def has_all_pages(tif: tifffile.TiffFile) -> bool:
+    """Whether the last page says that none follows: tifffile passes over those that a truncated file has lost."""
+    if not len(tif.pages):
+        return False
+    form, file = tif.tiff, tif.filehandle
+    file.seek(tif.pages[-1].offset)
+    tags = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+    file.seek(tags * form.tagsize, os.SEEK_CUR)
+    following = file.read(form.offsetsize)
+    return len(following) == form.offsetsize and not any(following)
 
 
 def _read_sequence(name: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """A case's images and where their voxels are."""
 
 import gzip
+import struct
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from .cases import Case
+from .cases import Case, has_all_pages
 from .config import CHANNELS, FLAIR
 
 SpacingSource = Literal["header", "user", "unknown"]
@@ -200,7 +201,7 @@ def read_slice(file: Path) -> Array:
     try:
         data = file.read_bytes()
         array: Array = imagecodecs.tiff_decode(data)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, IndexError, OSError) as error:
         raise ValueError(f"{file} cannot be read as a TIFF image: {_first_line(error)}") from error
     if array.ndim == 3 and array.shape[-1] > 4:  # stored channel after channel, not pixel after pixel
         array = np.moveaxis(array, 0, -1)
@@ -223,10 +224,12 @@ def read_stack(file: Path) -> tuple[Array, Spacing | None]:
     """(Z, Y, X) or (Z, Y, X, C) of a multi-page TIFF, and its voxel size if it states one."""
     try:
         with tifffile.TiffFile(file) as tif:
+            if not has_all_pages(tif):
+                raise ValueError("pages are missing at its end")
             axes = tif.series[0].axes
             pages = [series.asarray() for series in tif.series]
             spacing = _tiff_spacing(tif)
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, RuntimeError) as error:
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError, RuntimeError, struct.error) as error:
         raise ValueError(f"{file} cannot be read as a TIFF stack: {_first_line(error)}") from error
     if len({page.shape for page in pages}) > 1:
         shapes = " and ".join(str(page.shape) for page in pages[:2])
