@@ -24,8 +24,9 @@ from .volumes import Volume
 FloatArray = npt.NDArray[np.float32]
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
-_MARGIN = 8
-"""Pixels kept around the head: what lies further out is air."""
+_BOX_FOREGROUND, _BOX_SHARE, _MARGIN = 0.1, 0.005, 8
+"""A row or column belongs to the head if this share of its voxels is brighter than this share of the bright end; so
+many pixels around the head are kept. Noise in the air stays below both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ def predict(
     ValueError
         If the network gives NaN.
     """
-    rows, columns = _head_box(volume, model)
+    rows, columns = head_box(volume, model)
     cropped = volume.array[:, rows, columns]
     measured = measure_intensities(volume.array, model.normalisation)
     stored = torch.from_numpy(
@@ -233,13 +234,13 @@ def predict(
     return probability
 
 
-def _head_box(volume: Volume, model: ModelConfig) -> tuple[slice, slice]:
+def head_box(volume: Volume, model: ModelConfig) -> tuple[slice, slice]:
     """Rows and columns with anything but air in them, and a margin: the network need not see the rest."""
-    flair = volume.array[..., CHANNELS.index(FLAIR)]
-    head = head_mask(flair[:, ::2, ::2], model.normalisation)
+    flair = volume.array[:, ::2, ::2, CHANNELS.index(FLAIR)]
+    bright = head_mask(flair, model.normalisation.model_copy(update={"foreground": _BOX_FOREGROUND}))
     box = []
     for axis in (1, 2):
-        used = np.flatnonzero(head.any(axis=(0, 3 - axis)))
+        used = np.flatnonzero(bright.mean(axis=(0, 3 - axis)) > _BOX_SHARE)
         low, high = (2 * used[0], 2 * used[-1] + 2) if used.size else (0, volume.shape[axis])
         box.append(slice(max(low - _MARGIN, 0), min(high + _MARGIN, volume.shape[axis])))
     return box[0], box[1]
