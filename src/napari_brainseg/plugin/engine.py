@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.config import PostprocessConfig, SegmentConfig
+from ..core.model_folders import read_model_info
 from ..core.volumes import Volume
 from .task import Task
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from ..core.models import TrainedModel
     from ..core.segmentation import Segmentation
 
-_TRIAL_SLICES = 4
+_TRIAL_SLICES, _TRIAL_EDGE = 4, 256
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,16 @@ class Engine:
 
 
 def prepare_engine(folder: str, settings: SegmentConfig, known: Engine | None = None) -> Engine:
-    """Load a model and try it for a moment; a known engine is used again if it fits.
+    """Load a model and try it for a moment; a known engine is used again if it fits and its files are the same.
 
     Raises
     ------
     ValueError, OSError
         If the model cannot be loaded, or the device is not there.
     """
-    if known and (known.folder, known.settings) == (folder, settings):
+    if known and not (known.folder == folder and known.model.info == read_model_info(folder)):
+        known = None
+    if known and known.settings == settings:
         return known
     import torch
 
@@ -55,10 +58,11 @@ def prepare_engine(folder: str, settings: SegmentConfig, known: Engine | None = 
     from ..core.models import load_model
     from ..core.segmentation import Runner
 
-    model = known.model if known and known.folder == folder else load_model(folder)
+    model = known.model if known else load_model(folder)
     device = choose_device(settings.device, settings.threads)
     runner = Runner(model.network, device, settings.batch_size, settings.tta)
-    trial = torch.zeros(_TRIAL_SLICES, model.info.model.in_channels, 256, 256)
+    edge = -(-_TRIAL_EDGE // model.info.model.size_multiple) * model.info.model.size_multiple
+    trial = torch.zeros(_TRIAL_SLICES, model.info.model.in_channels, edge, edge)
     runner(trial[:1])
     started = time.perf_counter()
     runner(trial)

@@ -1,6 +1,7 @@
 """Forms made from the fields of the settings, so that each is defined once."""
 
-from typing import Any, TypeVar, get_origin
+from decimal import Decimal
+from typing import Any, TypeVar
 
 from magicgui.widgets import Container, create_widget
 from pydantic.fields import FieldInfo
@@ -10,6 +11,8 @@ from ..core.config import Settings
 _Settings = TypeVar("_Settings", bound=Settings)
 
 _BOUNDS = {"ge": "min", "gt": "min", "le": "max", "lt": "max"}
+_BIGGEST = 2**31 - 1
+"""The highest number that Qt can count to."""
 
 
 def settings_form(group: type[Settings], *names: str, value: Settings | None = None) -> "Container[Any]":
@@ -24,11 +27,22 @@ def settings_form(group: type[Settings], *names: str, value: Settings | None = N
     value : Settings, optional
         What to show; the defaults if not given.
     """
-    shown = value or group()
-    controls = [_control(name, group.model_fields[name], getattr(shown, name)) for name in names]
+    controls = [_control(name, group.model_fields[name]) for name in names]
     form: Container[Any] = Container(widgets=controls, labels=True)
     form.margins = (0, 0, 0, 0)
+    show_settings(form, value or group())
     return form
+
+
+def show_settings(form: "Container[Any]", settings: Settings) -> None:
+    """Show these settings, exactly, in a form made for their group; it tells of the change once."""
+    with form.changed.blocked():
+        for control in form:
+            value = getattr(settings, control.name)
+            if isinstance(value, float):
+                control.native.setDecimals(max(control.native.decimals(), _digits(value)))
+            control.value = value
+    form.changed.emit(form)
 
 
 def read_form(form: "Container[Any]", base: _Settings) -> _Settings:
@@ -36,14 +50,35 @@ def read_form(form: "Container[Any]", base: _Settings) -> _Settings:
     return base.changed(form.asdict())
 
 
-def _control(name: str, field: FieldInfo, value: object) -> Any:
+def _control(name: str, field: FieldInfo) -> Any:
     options: dict[str, Any] = {"tooltip": field.description}
+    if field.annotation is int:
+        options["max"] = _BIGGEST
     for constraint in field.metadata:
         for bound, option in _BOUNDS.items():
             if (limit := getattr(constraint, bound, None)) is not None:
                 options[option] = limit
-    if get_origin(field.annotation) is None and field.annotation is float:
-        options["step"] = 0.05
-    if field.annotation is int:
-        options.setdefault("max", 1_000_000)
-    return create_widget(value=value, annotation=field.annotation, name=name, label=field.title, options=options)
+    control: Any = create_widget(annotation=field.annotation, name=name, label=field.title, options=options)
+    if field.annotation is float:
+        _set_precision(control, field)
+    return control
+
+
+def _set_precision(control: Any, field: FieldInfo) -> None:
+    """Small numbers get small steps, and a bound that is not allowed itself is kept away from."""
+    digits = _digits(field.default)
+    is_coarse = digits <= 2
+    decimals = 2 if is_coarse else digits + 2
+    control.native.setDecimals(decimals)
+    control.step = 0.05 if is_coarse else 10.0**-digits
+    for constraint in field.metadata:
+        if getattr(constraint, "gt", None) is not None:
+            control.min = constraint.gt + 10.0**-decimals
+        if getattr(constraint, "lt", None) is not None:
+            control.max = constraint.lt - 10.0**-decimals
+
+
+def _digits(value: float) -> int:
+    """How many digits behind the point it takes to write a number."""
+    exponent = Decimal(repr(float(value))).normalize().as_tuple().exponent
+    return max(-exponent, 0) if isinstance(exponent, int) else 0

@@ -1,0 +1,155 @@
+"""Tiny patients and a tiny model, so that a test of the window takes a moment."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from napari_brainseg.core import model_folders
+from napari_brainseg.core.config import ModelConfig, PostprocessConfig
+from napari_brainseg.core.model_folders import ModelInfo, Provenance
+from napari_brainseg.core.models import TrainedModel, save_model
+from napari_brainseg.core.networks import create_network
+from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
+from napari_brainseg.core.progress import Progress
+from napari_brainseg.core.volumes import Volume
+from napari_brainseg.plugin.layers import image_layers, read_layers
+from napari_brainseg.plugin.segment_widget import SegmentWidget
+from napari_brainseg.plugin.task import Task
+
+TINY_SHAPE = (6, 64, 64)
+SaveTinyModel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def tiny_volume() -> Volume:
+    return make_phantom(1, TINY_SHAPE, name="anna")[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Case folder on disk."""
+    return write_phantom_cases(tmp_path_factory.mktemp("patients"), [PhantomCase("bert", 2)], TINY_SHAPE)[0]
+
+
+@pytest.fixture(scope="session")
+def save_tiny_model() -> SaveTinyModel:
+    """Save a model whose random weights call about half of a phantom tumour, so that every threshold cuts."""
+
+    def save(folder: Path, seed: int = 2, postprocess: PostprocessConfig | None = None, nan: bool = False) -> Path:
+        torch.manual_seed(seed)
+        config = ModelConfig(filters=(4, 8, 8), stem=2)
+        network = create_network(config).eval()
+        if nan:
+            with torch.no_grad():
+                next(network.parameters()).fill_(torch.nan)
+        info = ModelInfo(
+            name=folder.name,
+            model=config,
+            postprocess=postprocess or PostprocessConfig(),
+            validation_dice={"carl": 0.5, "dora": 0.75},
+            provenance=Provenance(created="2024-05-06T07:08:09+00:00"),
+        )
+        save_model(TrainedModel(info, network), folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory, save_tiny_model: SaveTinyModel) -> Path:
+    """What stands in for the installed package: its ``models/default`` is tiny."""
+    package = tmp_path_factory.mktemp("package")
+    save_tiny_model(package / "models" / "default")
+    return package
+
+
+@pytest.fixture
+def tiny_default(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the shipped model, a tiny one while the test runs."""
+    monkeypatch.setattr(model_folders, "files", lambda _: tiny_models)
+    return tiny_models / "models" / "default"
+
+
+@pytest.fixture
+def viewer(qapp) -> ViewerModel:
+    """All of a viewer but its window, which takes a second to open."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def add_layers() -> Callable[..., list[Layer]]:
+    """Add a case to a viewer: one on disk, or a volume."""
+
+    def add(viewer: ViewerModel, case: Path | Volume) -> list[Layer]:
+        layers = image_layers(case) if isinstance(case, Volume) else read_layers(str(case))
+        return [viewer.add_layer(Layer.create(*layer)) for layer in layers]
+
+    return add
+
+
+@pytest.fixture
+def open_segment_tab(qtbot, tiny_default: Path) -> Callable[..., SegmentWidget]:
+    """Open the Segment tab of a viewer and wait until its model is loaded."""
+
+    def open_tab(viewer: ViewerModel) -> SegmentWidget:
+        widget = SegmentWidget(viewer)
+        qtbot.addWidget(widget)
+        qtbot.waitUntil(lambda: "Loading" not in widget.device_line.text(), timeout=30_000)
+        return widget
+
+    return open_tab
+
+
+@pytest.fixture
+def finish(qtbot) -> Callable[[SegmentWidget], None]:
+    """Wait until a segmentation has ended."""
+    return lambda widget: qtbot.waitUntil(lambda: not widget.is_running, timeout=30_000)
+
+
+class Gate:
+    """Holds a task after each report until it is opened, so that a test can look at what is half done."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self.threads: list[str] = []
+
+    def open(self) -> None:
+        self._open.set()
+
+    def hold(self, task: Task) -> None:
+        self.threads.append(threading.current_thread().name)
+        while not self._open.wait(0.005) and not task.stopping:
+            pass
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    report = Task.report
+
+    def report_and_hold(task: Task, progress: Progress) -> None:
+        report(task, progress)
+        gate.hold(task)
+
+    monkeypatch.setattr(Task, "report", report_and_hold)
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def half_done(qtbot, gate: Gate) -> Callable[[SegmentWidget], Gate]:
+    """Segment two slices at once, and return when the first two are shown and the others wait behind the gate."""
+
+    def start(widget: SegmentWidget) -> Gate:
+        widget.advanced["batch_size"].value = 2
+        widget.run()
+        qtbot.waitUntil(lambda: widget.result is not None and bool(np.any(widget.result.probability)), timeout=30_000)
+        return gate
+
+    return start

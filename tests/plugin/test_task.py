@@ -1,0 +1,129 @@
+"""Work in a thread: what it tells the window, and how it ends."""
+
+import threading
+
+import pytest
+
+from napari_brainseg.core.progress import Cancelled, Progress
+from napari_brainseg.plugin.task import Task
+
+SIGNALS = ("progressed", "sent", "returned", "failed", "ended")
+STEP = Progress("segmenting", 1, 2)
+
+
+@pytest.fixture
+def heard():
+    """Listen to every signal of a task: a list of (signal, value, whether it arrived on the main thread)."""
+
+    def listen(task: Task) -> list[tuple]:
+        events: list[tuple] = []
+        for name in SIGNALS:
+
+            def slot(*values: object, name: str = name) -> None:
+                events.append((name, *values, threading.current_thread() is threading.main_thread()))
+
+            getattr(task, name).connect(slot)
+        return events
+
+    return listen
+
+
+def run(qtbot, task: Task) -> None:
+    with qtbot.waitSignal(task.ended, timeout=10_000):
+        task.start()
+
+
+def test_every_signal_arrives_on_the_main_thread_in_order(qtbot, heard):
+    threads = []
+
+    def work(task: Task) -> str:
+        threads.append(threading.current_thread())
+        task.report(STEP)
+        task.send("half")
+        return "whole"
+
+    task = Task(work)
+    events = heard(task)
+    run(qtbot, task)
+
+    assert events == [
+        ("progressed", STEP, True),
+        ("sent", "half", True),
+        ("returned", "whole", True),
+        ("ended", True),
+    ]
+    assert threads[0] is not threading.main_thread()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("NaN"), KeyError("name")])
+def test_an_exception_arrives_as_failed_and_the_task_ends(qtbot, heard, error):
+    def work(task: Task) -> None:
+        raise error
+
+    task = Task(work)
+    events = heard(task)
+    run(qtbot, task)
+
+    assert events == [("failed", error, True), ("ended", True)]
+
+
+@pytest.mark.parametrize("tell", [lambda task: task.report(STEP), lambda task: task.send(1)], ids=["report", "send"])
+def test_stop_raises_cancelled_inside_at_the_next_word(qtbot, heard, tell):
+    started, cancelled = threading.Event(), []
+
+    def work(task: Task) -> str:
+        started.set()
+        while not task.stopping:
+            pass
+        try:
+            tell(task)
+        except Cancelled as end:
+            cancelled.append(end)
+            raise
+        return "went on"
+
+    task = Task(work)
+    events = heard(task)
+    task.start()
+    assert started.wait(10)
+    with qtbot.waitSignal(task.ended, timeout=10_000):
+        task.stop()
+
+    assert len(cancelled) == 1
+    assert events == [("ended", True)]
+    assert task.stopping
+
+
+def test_stop_waits_until_the_thread_is_gone():
+    started = threading.Event()
+
+    def work(task: Task) -> None:
+        started.set()
+        while True:
+            task.report(STEP)
+
+    task = Task(work).start()
+    assert started.wait(10)
+    task.stop(wait=10)
+
+    assert not task._thread.is_alive()
+
+
+def test_work_ends_quietly_once_the_window_is_gone(qtbot, qapp):
+    gone, ended = threading.Event(), []
+
+    def work(task: Task) -> None:
+        assert gone.wait(10)
+        try:
+            for _ in range(1000):
+                task.report(STEP)
+        finally:
+            ended.append(task.stopping)
+
+    task = Task(work).start()
+    with qtbot.waitSignal(task.destroyed):
+        task.deleteLater()
+    gone.set()
+    task._thread.join(10)
+
+    assert ended == [True]
