@@ -10,7 +10,7 @@ from pathlib import Path
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Path to write to instead, moved to `path` when the block ends well and removed when it does not."""
-    suffixes = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    suffixes = "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
     handle, name = tempfile.mkstemp(suffix=suffixes, prefix=".", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

@@ -1,30 +1,33 @@
 """Between volumes and napari's layers: reader, writers, sample data."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.cases import Case, find_cases
+from ..core.cases import Case, find_cases, is_stack
 from ..core.config import CHANNELS, FLAIR
-from ..core.masks import MaskFormat, read_mask, write_mask
-from ..core.phantom import SAMPLE_CASES, make_phantom
+from ..core.exploration import tissue_range
+from ..core.masks import read_mask, write_mask, write_mask_file
+from ..core.phantom import SAMPLE_CASES, make_phantom, write_phantom_cases
 from ..core.volumes import Array, Spacing, Volume, read_volume, volume_of_array
 
 if TYPE_CHECKING:
+    import napari
     from napari.layers import Image, Layer
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 METADATA = "brainseg"
-"""Key in ``layer.metadata`` of a dictionary: ``volume`` (`Volume`), ``kind``, and more for results."""
+"""Key in ``layer.metadata`` of a dictionary: ``volume`` (`Volume`), ``kind``, ``original`` (a mask before edits)."""
 
 COLOURS = {"manual": "#56B4E9", "prediction": "#E69F00"}
 """Colour-blind safe, the same in layers, plots and reports."""
 
 AXIS_LABELS = ("z", "y", "x")
+
+_SUFFIXES = (".tif", ".tiff", ".nii", ".nii.gz")
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
@@ -35,22 +38,37 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], lis
     path : str or sequence of str
         What napari was asked to open: one path, or several that it opens as a stack, which a case is not.
     """
-    if not isinstance(path, str):
-        return None
-    try:
-        usable = [case for case in find_cases(path) if case.images]
-    except (ValueError, OSError):
-        return None
-    if len(usable) != 1:  # a data set of many patients belongs into the cases widget
-        return None
-    return read_layers
+    return read_layers if isinstance(path, str) and _case_at(Path(path)) else None
 
 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Layers of the one case at a path: three sequences, and the manual mask if there is one."""
-    assert isinstance(path, str)
-    case = next(case for case in find_cases(path) if case.images)
+    case = _case_at(Path(str(path)))
+    if case is None:
+        raise ValueError(f"{path} is not one case; open a folder of cases in the Cases tab")
+    if viewer := _current_viewer():
+        outline_masks(viewer)
     return case_layers(case)
+
+
+def _case_at(path: Path) -> Case | None:
+    """The case that a path is: none in a data set of many, in a single photograph, or in one slice of a case."""
+    try:
+        if path.is_dir() and not any(file.name.lower().endswith(_SUFFIXES) for file in path.iterdir()):
+            return None  # spares walking through a whole disk
+        cases = find_cases(path)
+    except (ValueError, OSError):
+        return None
+    if len(cases) != 1 or (path.is_file() and cases[0].layout == "slices"):
+        return None
+    case = cases[0]
+    return None if case.layout == "stack" and case.images and not is_stack(case.images[0]) else case
+
+
+def _current_viewer() -> "napari.Viewer | None":
+    import napari
+
+    return napari.current_viewer()
 
 
 def case_layers(case: Case) -> list[LayerData]:
@@ -77,7 +95,7 @@ def image_layers(volume: Volume) -> list[LayerData]:
             | {
                 "name": f"{volume.name} {name}" + (" (missing)" if name in volume.missing else ""),
                 "colormap": "gray",
-                "contrast_limits": contrast_limits(channel),
+                "contrast_limits": tissue_range(channel),
                 "visible": name == FLAIR,
                 "metadata": {METADATA: {"volume": volume, "kind": "image", "channel": name}},
             },
@@ -88,7 +106,7 @@ def image_layers(volume: Volume) -> list[LayerData]:
 
 
 def mask_layer(mask: Array, volume: Volume, kind: str, **more: Any) -> LayerData:
-    """Labels layer outlined in the colour of its kind.
+    """Labels layer in the colour of its kind; `outline_masks` makes it an outline.
 
     Parameters
     ----------
@@ -107,24 +125,37 @@ def mask_layer(mask: Array, volume: Volume, kind: str, **more: Any) -> LayerData
         "name": f"{volume.name} {kind}",
         "colormap": direct_colormap({None: "transparent", 0: "transparent", 1: COLOURS[kind]}),
         "opacity": 0.9,
-        "metadata": {METADATA: {"volume": volume, "kind": kind} | more},
+        "metadata": {METADATA: {"volume": volume, "kind": kind, "original": mask} | more},
     }
     return np.array(mask, np.uint8), options, "labels"
+
+
+def outline_masks(viewer: "napari.Viewer") -> None:
+    """Show each of our masks as an outline once it is added: napari takes no contour where a layer is described."""
+    viewer.layers.events.inserted.connect(_outline)
+
+
+def _outline(event: Any) -> None:
+    layer = event.value
+    if hasattr(layer, "contour") and layer_kind(layer) in COLOURS:
+        layer.contour = 2
+
+
+def layer_kind(layer: "Layer") -> str | None:
+    """What a layer of ours is ("image", "manual", "prediction" ...), None for others."""
+    return layer.metadata.get(METADATA, {}).get("kind")
+
+
+def is_edited(layer: "Layer") -> bool:
+    """Whether a mask differs from what was read or predicted; what was undone does not count."""
+    original = layer.metadata.get(METADATA, {}).get("original")
+    return original is not None and not np.array_equal(np.asarray(layer.data), original)
 
 
 def geometry(volume: Volume) -> dict[str, Any]:
     """Scale, units and axis labels that every layer of a volume carries: mm once known, else pixels."""
     units = "mm" if volume.spacing else "pixel"
     return {"scale": volume.spacing or (1.0, 1.0, 1.0), "units": (units,) * 3, "axis_labels": AXIS_LABELS}
-
-
-def contrast_limits(channel: Array) -> tuple[float, float]:
-    """Range over the whole volume in which tissue is readable: from the minimum to the head's 99.5th percentile."""
-    sample = channel[:, ::2, ::2]
-    low = float(sample.min())
-    bright = sample[sample > low + 0.05 * (float(sample.max()) - low)]
-    high = float(np.percentile(bright, 99.5)) if bright.size else low
-    return low, max(high, low + 1e-6)
 
 
 def volume_of_layer(layer: "Image") -> Volume:
@@ -142,31 +173,66 @@ def volume_of_layer(layer: "Image") -> Volume:
 
 def layer_spacing(layer: "Layer") -> Spacing | None:
     """Voxel size along Z, Y and X in mm if the layer's units are lengths, else None."""
-    units = [str(unit) for unit in layer.units]
+    return _spacing(layer.scale, layer.units)
+
+
+def _spacing(scale: Sequence[float], units: Sequence[Any]) -> Spacing | None:
     millimetres = {"millimeter": 1.0, "micrometer": 1e-3, "centimeter": 10.0, "meter": 1e3}
-    if layer.ndim != 3 or not all(unit in millimetres for unit in units):
+    names = [str(unit) for unit in units]
+    if len(scale) != 3 or not all(name in millimetres for name in names):
         return None
-    z, y, x = (float(size) * millimetres[unit] for size, unit in zip(layer.scale, units, strict=True))
+    z, y, x = (float(size) * millimetres[name] for size, name in zip(scale, names, strict=True))
     return z, y, x
 
 
 def write_kaggle(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer into a folder, one ``NAME_1_mask.tif`` per slice."""
-    return _write(path, data, meta, "kaggle")
+    """Write a Labels layer into a folder, one ``NAME_1_mask.tif`` per slice; existing files are never replaced."""
+    mask, volume = _mask_and_volume(data, meta)
+    return [str(file) for file in write_mask(mask, path, volume)]
 
 
-def write_tiff(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as a TIFF stack with its spacing."""
-    return _write(path, data, meta, "tiff")
+def write_file(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a Labels layer as a TIFF stack or NIfTI file with its spacing, and with its position where it is known."""
+    mask, volume = _mask_and_volume(data, meta)
+    return [str(write_mask_file(mask, path, volume))]
 
 
-def write_nifti(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as NIfTI with the position of the images it belongs to."""
-    return _write(path, data, meta, "nifti")
+def _mask_and_volume(data: Any, meta: dict[str, Any]) -> tuple[Array, Volume]:
+    """Mask (Z, Y, X), and the volume it belongs to: the case's own, or one made of what the layer says."""
+    mask = np.asarray(data)
+    mask = mask[None] if mask.ndim == 2 else mask
+    if mask.ndim != 3:
+        raise ValueError(f"the layer {meta['name']} has shape {mask.shape}; allowed are (Z, Y, X) and (Y, X)")
+    known = meta.get("metadata", {}).get(METADATA, {}).get("volume")
+    spacing = _spacing(meta.get("scale", ()), meta.get("units", ()))
+    if known is None or known.shape != mask.shape:
+        numbers = tuple(range(1, len(mask) + 1))
+        return mask, Volume(mask, meta["name"], spacing, "user" if spacing else "unknown", slice_numbers=numbers)
+    return mask, known.with_spacing(spacing) if spacing and not known.spacing else known
 
 
 def phantom_case() -> list[LayerData]:
     """Sample: a made-up patient with a tumour and its manual mask."""
+    if viewer := _current_viewer():
+        outline_masks(viewer)
     case = SAMPLE_CASES[0]
     volume, mask = make_phantom(case.seed, name=case.name)
     return [*image_layers(volume), mask_layer(mask, volume, "manual")]
+
+
+def phantom_data_set() -> list[LayerData]:
+    """Sample: made-up patients in a folder; the Cases tab lists them, and the first one is opened."""
+    first = write_phantom_cases(sample_folder(), SAMPLE_CASES[:1])[0]
+    if viewer := _current_viewer():
+        from .tabs import show_tab
+
+        show_tab(viewer, "Cases").open_sample()  # which writes the others without holding up the window
+    return read_layers(str(first))
+
+
+def sample_folder() -> Path:
+    """Where the sample data set of this user lies, or will."""
+    from qtpy.QtCore import QStandardPaths
+
+    place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericDataLocation)
+    return Path(place) / "napari-brainseg" / "sample"

@@ -1,0 +1,428 @@
+"""The Cases tab: a data set as a table, and the way from a row to its images."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, QSettings, QSize, Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..core.cases import Case, find_cases
+from ..core.exploration import summarise_case
+from ..core.phantom import write_phantom_cases
+from ..core.progress import Progress
+from .case_details import CaseDetails
+from .case_table import CaseFilter, CaseRow, CaseTable, CaseView
+from .layers import LayerData, case_layers, sample_folder
+from .opened_case import edited_masks, layers_of, show_case, show_largest_tumour
+from .tabs import raise_tab
+from .task import Task
+
+if TYPE_CHECKING:
+    import napari
+
+EMPTY = "Open a folder of patients, or try the sample data set."
+_FOLDER, _CASE = "cases/folder", "cases/case"
+
+
+class CasesWidget(QWidget):
+    """Lists the cases of a folder, says what is in each, and opens them in the viewer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where cases are opened.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.folder: Path | None = None
+        self.opened: Case | None = None
+        self._names: set[str] = set()
+        self._tasks: dict[str, Task] = {}
+        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._build()
+        self.setAcceptDrops(True)
+        self.destroyed.connect(partial(_stop, self._tasks))
+        viewer.bind_key("J", _largest_tumour, overwrite=True)
+        self._update_controls()
+        self._open_remembered()
+
+    # What it is made of
+
+    def _build(self) -> None:
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self._empty_page())
+        self.pages.addWidget(self._table_page())
+        self.bar = QProgressBar()
+        self.bar.setToolTip("How many cases have been looked into; the table can be used meanwhile.")
+        self.cancel_button = _button("Cancel", self._cancel_or_continue)
+        self.busy = QWidget()
+        row = QHBoxLayout(self.busy)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.bar, stretch=1)
+        row.addWidget(self.cancel_button)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setToolTip("What was done last, or what went wrong.")
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.pages, stretch=1)
+        layout.addWidget(self.busy)
+        layout.addWidget(self.message)
+        self.setMinimumWidth(300)
+
+    def _empty_page(self) -> QWidget:
+        page = QWidget()
+        words = QLabel(EMPTY)
+        words.setWordWrap(True)
+        words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        words.setToolTip("A folder can also be dropped here.")
+        self.sample_button = _button(
+            "Try the sample data set", self.open_sample, "Make four phantom patients on this computer and list them."
+        )
+        layout = QVBoxLayout(page)
+        layout.addStretch()
+        layout.addWidget(words)
+        layout.addWidget(_button("Open folder…", self._choose_folder, _OPEN_FOLDER))
+        layout.addWidget(self.sample_button)
+        layout.addStretch()
+        return page
+
+    def _table_page(self) -> QWidget:
+        page = QWidget()
+        self.folder_label = QLabel()
+        self.folder_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter: name, site, problem")
+        self.filter.setToolTip("Show only cases whose name, site, missing sequences or problems hold each word.")
+        self.filter.setClearButtonEnabled(True)
+        self.table = CaseTable(self)
+        self.shown = CaseFilter(self.table)
+        self.filter.textChanged.connect(self._filter)
+        self.view = CaseView(self.shown)
+        self.view.selectionModel().currentRowChanged.connect(self._update_controls)
+        self.view.chosen.connect(self.open_current)
+        QShortcut(QKeySequence("J"), self.view, self._show_largest, context=Qt.ShortcutContext.WidgetShortcut)
+        self.details = CaseDetails()
+        self.open_button = _button("Open case", self.open_current)
+        self.previous_button = _button("◀ Previous", partial(self.open_neighbour, -1))
+        self.next_button = _button("Next ▶", partial(self.open_neighbour, 1))
+        self.largest_button = _button(
+            "Largest tumour slice (J)",
+            self._show_largest,
+            "Go to the slice with the most tumour in the manual mask, or else in the prediction.",
+        )
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(_row(self.folder_label, _button("Open folder…", self._choose_folder, _OPEN_FOLDER)))
+        layout.addWidget(self.filter)
+        layout.addWidget(self.view, stretch=1)
+        layout.addWidget(self.details)
+        layout.addWidget(self.open_button)
+        neighbours = _row(self.previous_button)
+        neighbours.addWidget(self.next_button, stretch=1)
+        layout.addLayout(neighbours)
+        layout.addWidget(self.largest_button)
+        return page
+
+    # Folders
+
+    def open_folder(self, folder: Path | str) -> None:
+        """List the cases of a folder, and look into them one after another, both without holding up the window."""
+        folder = Path(folder)
+        self._stop_task("fill")
+        self._say(f"Looking for cases in {folder} …")
+        self._start("list", lambda _: find_cases(folder), partial(self._list, folder))
+
+    def open_sample(self) -> None:
+        """List made-up patients, which are written first if this user has none yet."""
+        folder = sample_folder()
+
+        def cases(_: Task) -> list[Case]:
+            write_phantom_cases(folder)
+            return find_cases(folder)
+
+        self._stop_task("fill")
+        self._say("Making the sample data set …")
+        self._start("list", cases, partial(self._list, folder))
+
+    def _open_remembered(self) -> None:
+        folder = self._settings.value(_FOLDER, "")
+        if folder and Path(folder).exists():
+            self.open_folder(folder)
+        elif folder:
+            self._say(f"The folder of last time is not there any more: {folder}")
+
+    def _choose_folder(self) -> None:
+        start = str(self.folder or self._settings.value(_FOLDER, ""))
+        if folder := QFileDialog.getExistingDirectory(self, "Open a folder of patients", start):
+            self.open_folder(folder)
+
+    def _list(self, folder: Path, cases: list[Case]) -> None:
+        last = self._settings.value(_CASE, "")
+        self.folder = folder
+        self._names.update(case.name for case in cases)
+        self._settings.setValue(_FOLDER, str(folder))
+        self.folder_label.setText(folder.name)
+        self.folder_label.setToolTip(str(folder))
+        self.filter.clear()
+        self.table.set_cases(cases)
+        self.pages.setCurrentIndex(1)
+        self._select(next((number for number, case in enumerate(cases) if case.name == last), 0))
+        self._fill()
+
+    def _fill(self) -> None:
+        """Look into the cases that are not known yet."""
+        unknown = [(number, row.case) for number, row in enumerate(self.table.rows) if not row.is_known]
+        if unknown:
+            self.shown.setDynamicSortFilter(False)  # no row moves away under the mouse
+            self._start("fill", partial(_summarise, unknown, len(self.table.rows)), self._filled, self._fill_in)
+        else:
+            self._filled()
+
+    def _fill_in(self, found: tuple[int, Any]) -> None:
+        number, _ = found
+        self.table.fill_in(*found)
+        if number == self._current_number():
+            self._update_controls()
+
+    def _filled(self, _: object = None) -> None:
+        broken = sum(row.error is not None for row in self.table.rows)
+        self.shown.setDynamicSortFilter(True)
+        count = len(self.table.rows)
+        self._say(f"{count} case{'s' * (count != 1)}" + (f", {broken} with a problem ⚠" if broken else ""))
+
+    def _cancel_or_continue(self) -> None:
+        if self._tasks.keys() & {"list", "fill"}:
+            self._stop_task("list")
+            self._stop_task("fill")
+            known = sum(row.is_known for row in self.table.rows)
+            self._say(f"Stopped; {known} of {len(self.table.rows)} cases were looked into.")
+        else:
+            self._fill()
+        self._update_controls()
+
+    def _filter(self, text: str) -> None:
+        self.shown.set_text(text)
+        self._update_controls()
+
+    # Cases
+
+    def open_current(self) -> None:
+        """Open the selected case in place of the former one, and bring the Segment tab forward."""
+        number = self._current_number()
+        if number is not None:
+            self._open(number, then=partial(raise_tab, self.viewer, "Segment"))
+
+    def open_neighbour(self, step: int) -> None:
+        """Open the case before (-1) or after (1) the selected one, as the table is sorted; broken ones are passed."""
+        number = self._neighbour(step)
+        if number is not None and self._open(number):
+            self._select(number)
+
+    def _open(self, number: int, then: Callable[[], object] = lambda: None) -> bool:
+        row = self.table.rows[number]
+        if row.error:  # which stands in full under the table
+            show_error(row.error)
+            return False
+        if not self._may_replace():
+            return False
+        self._say(f"Opening {row.case.name} …")
+        self._start("open", lambda _: case_layers(row.case), partial(self._show, row.case, then))
+        return True
+
+    def _may_replace(self) -> bool:
+        """Whether the case in the viewer may go; asks if a person has changed its mask."""
+        edited = edited_masks(layers_of(self.viewer, self._names))
+        if not edited:
+            return True
+        answer = QMessageBox.question(
+            self,
+            "Edited mask",
+            f"{', '.join(edited)} was edited. Opening another case takes it out of the viewer, and edits that were not "
+            "saved are lost.",
+            QMessageBox.StandardButton.Discard | QMessageBox.StandardButton.Cancel,
+            QMessageBox.StandardButton.Cancel,
+        )
+        return bool(answer == QMessageBox.StandardButton.Discard)
+
+    def _show(self, case: Case, then: Callable[[], object], layers: list[LayerData]) -> None:
+        show_case(self.viewer, self.window() or self, layers, instead_of=layers_of(self.viewer, self._names))
+        self.opened = case
+        self._settings.setValue(_CASE, case.name)
+        self._say(f"{case.name} is open.")
+        then()
+
+    def _show_largest(self) -> None:
+        if not show_largest_tumour(self.viewer):
+            self._say("There is no mask with tumour in the viewer; open a case that has one, or segment it.")
+
+    def _current_number(self) -> int | None:
+        index = self.shown.mapToSource(self.view.currentIndex())
+        return index.row() if index.isValid() else None
+
+    def _current_row(self) -> CaseRow | None:
+        number = self._current_number()
+        return None if number is None else self.table.rows[number]
+
+    def _neighbour(self, step: int) -> int | None:
+        position = self.view.currentIndex().row() + step
+        while 0 <= position < self.shown.rowCount():
+            number = self.shown.mapToSource(self.shown.index(position, 0)).row()
+            if not self.table.rows[number].error:
+                return number
+            position += step
+        return None
+
+    def _select(self, number: int) -> None:
+        index = self.shown.mapFromSource(self.table.index(number, 0))
+        self.view.setCurrentIndex(index)
+        self.view.scrollTo(index)
+
+    # What it says and allows
+
+    def _update_controls(self, *_: object) -> None:
+        row = self._current_row()
+        self.details.show_row(row)
+        nothing = None if row else "Select a case first."
+        _allow(
+            self.open_button, nothing or (row.error if row else None), "Show the selected case in the viewer (Enter)."
+        )
+        for button, step, word in ((self.previous_button, -1, "before"), (self.next_button, 1, "after")):
+            last = None if self._neighbour(step) is not None else f"There is no case {word} this one in the table."
+            _allow(button, nothing or last, f"Open the case {word} this one, as the table is sorted.")
+        running = bool(self._tasks.keys() & {"list", "fill"})
+        self.busy.setVisible(running or any(not row.is_known for row in self.table.rows))
+        self.cancel_button.setText("Cancel" if running else "Continue")
+        self.cancel_button.setToolTip("Stop looking into the cases." if running else "Look into the other cases too.")
+        if "list" in self._tasks:
+            self.bar.setRange(0, 0)
+
+    def _progress(self, progress: Progress) -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        self.bar.setFormat("%v of %m cases")
+
+    def _say(self, words: str) -> None:
+        self.message.setText(words)
+
+    def _fail(self, error: Exception | str) -> None:
+        self._say(f"⚠ {error}")
+        show_error(str(error))
+
+    # Work off the GUI thread
+
+    def _start(
+        self,
+        name: str,
+        function: Callable[[Task], Any],
+        returned: Callable[[Any], object],
+        sent: Callable[[Any], object] | None = None,
+    ) -> None:
+        """Begin work in place of the former of the same name, whose results no longer count."""
+        self._stop_task(name)
+        task = self._tasks[name] = Task(function, self)
+
+        def current(slot: Callable[[Any], object]) -> Callable[[Any], object]:
+            return lambda value: slot(value) if self._tasks.get(name) is task else None
+
+        def ended() -> None:
+            if self._tasks.get(name) is task:
+                del self._tasks[name]
+                self._update_controls()
+            task.deleteLater()
+
+        task.progressed.connect(current(self._progress))
+        task.returned.connect(current(returned))
+        task.failed.connect(current(self._fail))
+        if sent:
+            task.sent.connect(current(sent))
+        task.ended.connect(ended)
+        task.start()
+        self._update_controls()
+
+    def _stop_task(self, name: str) -> None:
+        if task := self._tasks.pop(name, None):
+            task.stop()
+
+    def event(self, event: QEvent) -> bool:
+        """Stop all work when the tab is closed."""
+        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+            _stop(self._tasks)
+        return bool(super().event(event))
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for most columns."""
+        return QSize(420, 700)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take one file or folder of this computer."""
+        urls = event.mimeData().urls()
+        if len(urls) == 1 and urls[0].isLocalFile():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """List the cases of what was dropped."""
+        self.open_folder(event.mimeData().urls()[0].toLocalFile())
+
+
+_OPEN_FOLDER = (
+    "Choose a folder of cases, one case folder, or a folder that holds kaggle_3m; it can also be dropped here."
+)
+
+
+def _summarise(cases: list[tuple[int, Case]], total: int, task: Task) -> None:
+    for done, (number, case) in enumerate(cases, start=total - len(cases)):
+        task.report(Progress("looking into cases", done, total))
+        try:
+            found: Any = summarise_case(case)
+        except (ValueError, OSError) as error:
+            found = str(error)
+        task.send((number, found))
+
+
+def _largest_tumour(viewer: "napari.Viewer") -> None:
+    """Go to the slice with the largest tumour."""
+    show_largest_tumour(viewer)
+
+
+def _stop(tasks: dict[str, Task], *_: object) -> None:
+    for task in tasks.values():
+        task.stop()
+
+
+def _button(text: str, clicked: Callable[[], object], tooltip: str = "") -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.clicked.connect(lambda: clicked())
+    return button
+
+
+def _row(first: QWidget, *others: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.addWidget(first, stretch=1)
+    for widget in others:
+        row.addWidget(widget)
+    return row
+
+
+def _allow(button: QPushButton, reason: str | None, tooltip: str) -> None:
+    """Enable a button, or disable it and say why."""
+    button.setEnabled(not reason)
+    button.setToolTip(reason or tooltip)

@@ -1,0 +1,83 @@
+"""The case in napari's viewer: added, looked at, and taken out again."""
+
+import gc
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.exploration import largest_slice
+from .layers import METADATA, LayerData, is_edited, layer_kind, outline_masks
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+    from qtpy.QtWidgets import QWidget
+
+
+def layers_of(viewer: "napari.Viewer", names: Collection[str]) -> list["Layer"]:
+    """Images, masks and results of the cases with these names."""
+    volumes = {layer: layer.metadata.get(METADATA, {}).get("volume") for layer in viewer.layers}
+    return [layer for layer, volume in volumes.items() if volume is not None and volume.name in names]
+
+
+def edited_masks(layers: Iterable["Layer"]) -> list[str]:
+    """Names of the masks among layers that a person has changed."""
+    return [layer.name for layer in layers if is_edited(layer)]
+
+
+def show_case(
+    viewer: "napari.Viewer", window: "QWidget", layers: Iterable[LayerData], instead_of: Iterable["Layer"] = ()
+) -> None:
+    """Add a case's layers in place of others, and show the slice with the largest tumour.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where to.
+    window : QWidget
+        The viewer's window.
+    layers : iterable of LayerData
+        From `case_layers`.
+    instead_of : iterable of Layer
+        Those that go.
+    """
+    from napari.layers import Layer
+
+    outline_masks(viewer)
+    with _held(window):
+        viewer.layers.selection.clear()
+        for layer in list(instead_of):
+            viewer.layers.remove(layer)
+        for data in layers:
+            viewer.add_layer(Layer.create(*data))
+        viewer.reset_view()
+        show_largest_tumour(viewer)
+
+
+@contextmanager
+def _held(window: "QWidget") -> Iterator[None]:
+    """Keep a window from being painted: napari crashes if it draws while a layer goes.
+
+    It also collects garbage at each removal, a quarter of a second for all that lives; so nothing is looked at.
+    """
+    window.setUpdatesEnabled(False)
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        window.setUpdatesEnabled(True)
+
+
+def show_largest_tumour(viewer: "napari.Viewer") -> bool:
+    """Go to the slice with the most tumour in the manual mask, else in the prediction; False if there is none."""
+    for kind in ("manual", "prediction"):
+        for layer in reversed(viewer.layers):
+            mask = np.asarray(layer.data) if layer_kind(layer) == kind else None
+            if mask is not None and mask.ndim == 3 and mask.any():
+                depth = layer.data_to_world((largest_slice(mask), 0, 0))[0]
+                viewer.dims.set_point(viewer.dims.ndim - 3, depth)
+                return True
+    return False
