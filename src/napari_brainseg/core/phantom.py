@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,6 @@ import tifffile
 from scipy import ndimage
 
 from .config import CHANNELS, FLAIR
-from .files import atomic_path
 from .masks import Mask, write_mask
 from .volumes import Array, Volume, volume_of_array
 
@@ -121,11 +121,14 @@ def write_phantom_cases(
         target = Path(folder) / case.name
         if not target.is_dir():
             volume, mask = make_phantom(case.seed, shape, tumour=case.tumour, missing=case.missing, name=case.name)
-            target.mkdir(parents=True)
-            for number, plane in zip(volume.slice_numbers, volume.array, strict=True):
-                with atomic_path(target / f"{case.name}_{number}.tif") as temporary:
-                    tifffile.imwrite(temporary, plane, photometric="rgb", metadata=None)
-            write_mask(mask, target, volume)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=".", dir=target.parent) as temporary:
+                unfinished = Path(temporary) / case.name
+                write_mask(mask, unfinished, volume)
+                for number, plane in zip(volume.slice_numbers, volume.array, strict=True):
+                    file = unfinished / f"{case.name}_{number}.tif"
+                    tifffile.imwrite(file, plane, photometric="rgb", metadata=None)
+                unfinished.rename(target)
         written.append(target)
     return written
 
