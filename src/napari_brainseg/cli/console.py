@@ -39,7 +39,8 @@ def progress_shown() -> Iterator[OnProgress]:
         rich.progress.TimeRemainingColumn(),
         rich.progress.TextColumn("{task.fields[metrics]}"),
     )
-    with rich.progress.Progress(*columns, console=errors, transient=True) as bars:
+    on_screen = sys.stdout.isatty()  # results that go to a file must not be drawn around the bar
+    with rich.progress.Progress(*columns, console=errors, transient=True, redirect_stdout=on_screen) as bars:
         tasks: dict[str, rich.progress.TaskID] = {}
 
         def report(progress: Progress) -> None:

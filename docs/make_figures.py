@@ -1,0 +1,66 @@
+"""Draw the pictures of the window for the documentation.
+
+    python docs/make_figures.py DATA_SET_FOLDER CASE_NAME
+
+Needs a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["NAPARI_CONFIG"] = ""  # the person's own settings are left alone
+
+import napari
+from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QApplication
+
+from napari_brainseg.plugin.tabs import show_tab
+
+IMAGES = Path(__file__).parent / "images"
+
+
+def main() -> None:
+    folder, case = sys.argv[1:]
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
+    viewer = napari.Viewer()
+    viewer.window._qt_window.resize(1280, 800)
+    cases = show_tab(viewer, "Cases")
+    segment = show_tab(viewer, "Segment")
+    cases.open_folder(folder)
+    wait(lambda: bool(cases.table.rows) and not cases.is_busy)
+    cases.open_case(case)
+    wait(lambda: len(viewer.layers) > 2 and not cases.is_busy)
+    show_tab(viewer, "Cases")
+    picture(viewer, "cases")
+    show_tab(viewer, "Segment")
+    wait(lambda: segment.is_ready)
+    segment.run()
+    wait(lambda: not segment.is_running)
+    picture(viewer, "segment")
+    segment.show_uncertainty.value = True
+    picture(viewer, "uncertainty")
+
+
+def wait(until: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            raise TimeoutError("the window did not get ready")
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def picture(viewer: napari.Viewer, name: str) -> None:
+    settled = time.monotonic() + 1.5
+    wait(lambda: time.monotonic() > settled)
+    IMAGES.mkdir(exist_ok=True)
+    viewer.screenshot(str(IMAGES / f"{name}.png"), canvas_only=False, flash=False)
+
+
+if __name__ == "__main__":
+    main()
