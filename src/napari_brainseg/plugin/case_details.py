@@ -58,7 +58,7 @@ def sentences(row: CaseRow) -> list[str]:
             size = "" if known.millilitres is None else f" ({known.millilitres:.1f} mL)"
             lines.append(f"Tumour {grouped(known.tumour_voxels)} voxels{size} in {known.tumour_slices} slices")
             number = row.case.numbers[known.largest] if row.case.numbers else known.largest + 1
-            lines.append(f"Largest in slice {number} (z = {known.largest})")
+            lines.append(f"Largest in slice {number} (z\u00a0=\u00a0{known.largest})")
         if known.missing:
             lines.append(f"Missing: {', '.join(known.missing)}")
     return [*lines, row.problems] if row.problems else lines

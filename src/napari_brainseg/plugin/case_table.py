@@ -24,7 +24,7 @@ COLUMNS = {
 CASE, SITE, SLICES, TUMOUR_SLICES, TUMOUR_VOXELS, MISSING, PROBLEMS = range(len(COLUMNS))
 
 _WIDEST = {SITE: "Site", SLICES: "Slices", TUMOUR_SLICES: "Tumour", TUMOUR_VOXELS: "999 999", MISSING: "pre, post"}
-_ROOM = {TUMOUR_SLICES: 300, SLICES: 330, SITE: 360, MISSING: 460}
+_ROOM = {TUMOUR_SLICES: 300, MISSING: 330, SLICES: 400, SITE: 460}
 """Columns that are shown only where the table is at least so wide; the lines under the table say the same."""
 
 Index = QModelIndex
@@ -196,7 +196,7 @@ class CaseView(QTableView):
         header.setSectionResizeMode(CASE, QHeaderView.ResizeMode.Stretch)
         for column in range(SITE, len(COLUMNS)):
             text = _WIDEST.get(column, "⚠ broken")
-            header.resizeSection(column, self.fontMetrics().horizontalAdvance(text) + 12)
+            header.resizeSection(column, self.fontMetrics().horizontalAdvance(text) + 8)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Choose the current row with Enter."""

@@ -191,6 +191,7 @@ class CasesWidget(QWidget):
         """Look into the cases that are not known yet."""
         unknown = [(number, row.case) for number, row in enumerate(self.table.rows) if not row.is_known]
         if unknown:
+            self._say(f"{_cases(len(self.table.rows))}; looking into them …")
             self.shown.setDynamicSortFilter(False)  # no row moves away under the mouse
             self._start("fill", partial(_summarise, unknown, len(self.table.rows)), self._filled, self._fill_in)
         else:
@@ -205,8 +206,7 @@ class CasesWidget(QWidget):
     def _filled(self, _: object = None) -> None:
         broken = sum(row.error is not None for row in self.table.rows)
         self.shown.setDynamicSortFilter(True)
-        count = len(self.table.rows)
-        self._say(f"{count} case{'s' * (count != 1)}" + (f", {broken} with a problem ⚠" if broken else ""))
+        self._say(_cases(len(self.table.rows)) + (f", {broken} with a problem ⚠" if broken else ""))
 
     def _cancel_or_continue(self) -> None:
         if self._tasks.keys() & {"list", "fill"}:
@@ -220,6 +220,10 @@ class CasesWidget(QWidget):
 
     def _filter(self, text: str) -> None:
         self.shown.set_text(text)
+        if self._current_number() is None:
+            self.view.setCurrentIndex(self.shown.index(0, 0))
+        if self.table.rows and not self.shown.rowCount():
+            self._say(f"No case matches {text!r}.")
         self._update_controls()
 
     # Cases
@@ -369,7 +373,7 @@ class CasesWidget(QWidget):
 
     def sizeHint(self) -> QSize:
         """Wide enough for most columns."""
-        return QSize(420, 700)
+        return QSize(440, 700)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take one file or folder of this computer."""
@@ -395,6 +399,10 @@ def _summarise(cases: list[tuple[int, Case]], total: int, task: Task) -> None:
         except (ValueError, OSError) as error:
             found = str(error)
         task.send((number, found))
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'s' * (count != 1)}"
 
 
 def _largest_tumour(viewer: "napari.Viewer") -> None:
