@@ -10,12 +10,10 @@ from qtpy.QtCore import QEvent, QSettings, QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QMessageBox,
     QProgressBar,
-    QPushButton,
     QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
@@ -26,6 +24,7 @@ from ..core.cases import Case, find_cases
 from ..core.exploration import summarise_case
 from ..core.phantom import write_phantom_cases
 from ..core.progress import Progress
+from .buttons import allow, make_button, side_by_side
 from .case_details import CaseDetails
 from .case_table import CaseFilter, CaseRow, CaseTable, CaseView
 from .layers import LayerData, case_layers, sample_folder
@@ -53,7 +52,6 @@ class CasesWidget(QWidget):
         super().__init__()
         self.viewer = viewer
         self.folder: Path | None = None
-        self.opened: Case | None = None
         self._names: set[str] = set()
         self._tasks: dict[str, Task] = {}
         self._settings = QSettings("napari-brainseg", "napari-brainseg")
@@ -72,12 +70,10 @@ class CasesWidget(QWidget):
         self.pages.addWidget(self._table_page())
         self.bar = QProgressBar()
         self.bar.setToolTip("How many cases have been looked into; the table can be used meanwhile.")
-        self.cancel_button = _button("Cancel", self._cancel_or_continue)
+        self.cancel_button = make_button("Cancel", self._cancel_or_continue)
         self.busy = QWidget()
-        row = QHBoxLayout(self.busy)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.bar, stretch=1)
-        row.addWidget(self.cancel_button)
+        self.busy.setLayout(side_by_side(self.bar, self.cancel_button, stretch=(1, 0)))
+        self.busy.layout().setContentsMargins(0, 0, 0, 0)
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.setToolTip("What was done last, or what went wrong.")
@@ -93,13 +89,13 @@ class CasesWidget(QWidget):
         words.setWordWrap(True)
         words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         words.setToolTip("A folder can also be dropped here.")
-        self.sample_button = _button(
+        self.sample_button = make_button(
             "Try the sample data set", self.open_sample, "Make four phantom patients on this computer and list them."
         )
         layout = QVBoxLayout(page)
         layout.addStretch()
         layout.addWidget(words)
-        layout.addWidget(_button("Open folder…", self._choose_folder, _OPEN_FOLDER))
+        layout.addWidget(make_button("Open folder…", self._choose_folder, _OPEN_FOLDER))
         layout.addWidget(self.sample_button)
         layout.addStretch()
         return page
@@ -120,24 +116,23 @@ class CasesWidget(QWidget):
         self.view.chosen.connect(self.open_current)
         QShortcut(QKeySequence("J"), self.view, self._show_largest, context=Qt.ShortcutContext.WidgetShortcut)
         self.details = CaseDetails()
-        self.open_button = _button("Open case", self.open_current)
-        self.previous_button = _button("◀ Previous", partial(self.open_neighbour, -1))
-        self.next_button = _button("Next ▶", partial(self.open_neighbour, 1))
-        self.largest_button = _button(
+        self.open_button = make_button("Open case", self.open_current)
+        self.previous_button = make_button("◀ Previous", partial(self.open_neighbour, -1))
+        self.next_button = make_button("Next ▶", partial(self.open_neighbour, 1))
+        self.largest_button = make_button(
             "Largest tumour slice (J)",
             self._show_largest,
             "Go to the slice with the most tumour in the manual mask, or else in the prediction.",
         )
+        again = make_button("Open folder…", self._choose_folder, _OPEN_FOLDER)
         layout = QVBoxLayout(page)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(_row(self.folder_label, _button("Open folder…", self._choose_folder, _OPEN_FOLDER)))
+        layout.addLayout(side_by_side(self.folder_label, again, stretch=(1, 0)))
         layout.addWidget(self.filter)
         layout.addWidget(self.view, stretch=1)
         layout.addWidget(self.details)
         layout.addWidget(self.open_button)
-        neighbours = _row(self.previous_button)
-        neighbours.addWidget(self.next_button, stretch=1)
-        layout.addLayout(neighbours)
+        layout.addLayout(side_by_side(self.previous_button, self.next_button, stretch=(1, 1)))
         layout.addWidget(self.largest_button)
         return page
 
@@ -212,6 +207,7 @@ class CasesWidget(QWidget):
         if self._tasks.keys() & {"list", "fill"}:
             self._stop_task("list")
             self._stop_task("fill")
+            self.shown.setDynamicSortFilter(True)
             known = sum(row.is_known for row in self.table.rows)
             self._say(f"Stopped; {known} of {len(self.table.rows)} cases were looked into.")
         else:
@@ -268,7 +264,6 @@ class CasesWidget(QWidget):
 
     def _show(self, case: Case, then: Callable[[], object], layers: list[LayerData]) -> None:
         show_case(self.viewer, self.window() or self, layers, instead_of=layers_of(self.viewer, self._names))
-        self.opened = case
         self._settings.setValue(_CASE, case.name)
         self._say(f"{case.name} is open.")
         then()
@@ -305,12 +300,12 @@ class CasesWidget(QWidget):
         row = self._current_row()
         self.details.show_row(row)
         nothing = None if row else "Select a case first."
-        _allow(
+        allow(
             self.open_button, nothing or (row.error if row else None), "Show the selected case in the viewer (Enter)."
         )
         for button, step, word in ((self.previous_button, -1, "before"), (self.next_button, 1, "after")):
             last = None if self._neighbour(step) is not None else f"There is no case {word} this one in the table."
-            _allow(button, nothing or last, f"Open the case {word} this one, as the table is sorted.")
+            allow(button, nothing or last, f"Open the case {word} this one, as the table is sorted.")
         running = bool(self._tasks.keys() & {"list", "fill"})
         self.busy.setVisible(running or any(not row.is_known for row in self.table.rows))
         self.cancel_button.setText("Cancel" if running else "Continue")
@@ -350,7 +345,6 @@ class CasesWidget(QWidget):
             if self._tasks.get(name) is task:
                 del self._tasks[name]
                 self._update_controls()
-            task.deleteLater()
 
         task.progressed.connect(current(self._progress))
         task.returned.connect(current(returned))
@@ -358,6 +352,7 @@ class CasesWidget(QWidget):
         if sent:
             task.sent.connect(current(sent))
         task.ended.connect(ended)
+        task.ended.connect(task.deleteLater)
         task.start()
         self._update_controls()
 
@@ -411,26 +406,6 @@ def _largest_tumour(viewer: "napari.Viewer") -> None:
 
 
 def _stop(tasks: dict[str, Task], *_: object) -> None:
-    for task in tasks.values():
-        task.stop()
-
-
-def _button(text: str, clicked: Callable[[], object], tooltip: str = "") -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tooltip)
-    button.clicked.connect(lambda: clicked())
-    return button
-
-
-def _row(first: QWidget, *others: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.addWidget(first, stretch=1)
-    for widget in others:
-        row.addWidget(widget)
-    return row
-
-
-def _allow(button: QPushButton, reason: str | None, tooltip: str) -> None:
-    """Enable a button, or disable it and say why."""
-    button.setEnabled(not reason)
-    button.setToolTip(reason or tooltip)
+    """Stop all work; what it still reports no longer counts, for the window may be gone."""
+    while tasks:
+        tasks.popitem()[1].stop()
