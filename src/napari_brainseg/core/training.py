@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from monai.losses import DiceLoss
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 from torch.nn import functional
@@ -324,7 +324,11 @@ def _check_folder(output: Path, run: Run, *, resume: bool) -> None:
     if resume:
         if not path.is_file():
             raise ValueError(f"{output} holds no run to resume")
-        if Run.model_validate_json(path.read_text("utf-8")) != run:
+        try:
+            before = Run.model_validate_json(path.read_text("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
+        if before != run:
             raise ValueError(f"{path} describes a run with other cases or settings; resume with the same ones")
         return
     if existing := [name for name in (INFO_FILE, _RUN_FILE) if (output / name).exists()]:
@@ -357,9 +361,12 @@ def _load_checkpoint(
     path = output / _CHECKPOINT_FILE
     if not path.is_file():  # stopped before the first epoch ended
         return 0, 0.0
-    with safe_open(path, "pt") as file:
-        state = json.loads(file.metadata()["state"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    try:
+        with safe_open(path, "pt") as file:
+            state = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, rest = name.split(".", 1)
