@@ -275,6 +275,26 @@ def test_a_movie_of_volumes_is_refused(tmp_path):
         write_file(str(tmp_path / "mine.tif"), data, meta)
 
 
+def test_labels_of_something_else_are_not_merged_in_silence(tmp_path):
+    labels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    data, meta, _ = Labels(labels, name="cells").as_layer_data_tuple()
+
+    with pytest.raises(ValueError, match=r"cells holds the labels 1, 2, 3, 4, \.\.\.; a mask holds one"):
+        write_file(str(tmp_path / "cells.nii"), data, meta)
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_whatever_label_is_painted_is_seen_and_written_as_tumour(data_set, tmp_path):
+    layer = Layer.create(*read_layers(str(data_set / "phantom_1"))[-1])
+    layer.data[0, 0, 0] = 7
+
+    write_file(str(tmp_path / "mask.tif"), *layer.as_layer_data_tuple()[:2])
+
+    np.testing.assert_allclose(layer.get_color(7), layer.get_color(1))
+    assert tifffile.imread(tmp_path / "mask.tif")[0, 0, 0] == 255
+
+
 # samples
 
 

@@ -123,7 +123,7 @@ def mask_layer(mask: Array, volume: Volume, kind: str, **more: Any) -> LayerData
 
     options = geometry(volume) | {
         "name": f"{volume.name} {kind}",
-        "colormap": direct_colormap({None: "transparent", 0: "transparent", 1: COLOURS[kind]}),
+        "colormap": direct_colormap({0: "transparent", None: COLOURS[kind]}),
         "opacity": 0.9,
         "metadata": {METADATA: {"volume": volume, "kind": kind, "original": mask} | more},
     }
@@ -203,6 +203,9 @@ def _mask_and_volume(data: Any, meta: dict[str, Any]) -> tuple[Array, Volume]:
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3:
         raise ValueError(f"the layer {meta['name']} has shape {mask.shape}; allowed are (Z, Y, X) and (Y, X)")
+    if METADATA not in meta.get("metadata", {}) and len(labels := np.unique(mask[mask > 0])) > 1:
+        shown = ", ".join(map(str, labels[:4])) + (", ..." if len(labels) > 4 else "")
+        raise ValueError(f"the layer {meta['name']} holds the labels {shown}; a mask holds one, so merge them first")
     known = meta.get("metadata", {}).get(METADATA, {}).get("volume")
     spacing = _spacing(meta.get("scale", ()), meta.get("units", ()))
     if known is None or known.shape != mask.shape:
