@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from ..core.config import PostprocessConfig
 from ..core.masks import Mask
 from ..core.postprocessing import entropy, postprocess
 from ..core.volumes import Volume
-from .layers import METADATA, geometry, mask_layer
+from .layers import METADATA, layer_kind, mask_layer
+from .sources import known_volume, place_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -27,8 +28,10 @@ class ResultLayer:
     ----------
     viewer : ViewerModel
         Where the layer is added.
+    images : Image
+        What was segmented; the result lies exactly on it.
     volume : Volume
-        What is segmented.
+        The same as a volume.
     settings : PostprocessConfig
         How the probability becomes the mask.
     on_change : callable
@@ -36,17 +39,21 @@ class ResultLayer:
     """
 
     def __init__(
-        self, viewer: "ViewerModel", volume: Volume, settings: PostprocessConfig, on_change: Callable[[], object]
+        self,
+        viewer: "ViewerModel",
+        images: Image,
+        volume: Volume,
+        settings: PostprocessConfig,
+        on_change: Callable[[], object],
     ) -> None:
         self._viewer = viewer
         self._on_change = on_change
+        self.images = images
         self.volume = volume
         self.settings = settings
         self.probability = np.zeros(volume.shape, np.float32)
         self.provenance: dict[str, Any] = {}
-        self._written: Mask = np.zeros(volume.shape, np.uint8)
-        self._was_painted = False
-        self.layer = self._add_layer()
+        self.layer = self._add_layer(place_of(images))
 
     @property
     def is_shown(self) -> bool:
@@ -65,46 +72,67 @@ class ResultLayer:
         threshold = PostprocessConfig(threshold=self.settings.threshold)
         self._write(postprocess(found.probability, threshold), indices)
 
-    def finish(self, provenance: dict[str, Any], mask: Mask | None = None) -> None:
-        """Record how it was made, and take over the cleaned-up mask if the whole volume was segmented."""
+    def finish(self, provenance: dict[str, Any]) -> None:
+        """Clean the mask up, and record how it was made."""
         self.provenance = provenance
-        self.layer.metadata[METADATA]["provenance"] = provenance
-        if mask is not None:
-            self._write(mask, slice(None))
+        self.apply(self.settings)
 
     def apply(self, settings: PostprocessConfig) -> None:
         """Make the mask anew from the probability; an edited layer is kept, and a new one takes its place."""
-        if self.is_edited or self._was_painted:  # undo would bring voxels back that are about to change
-            self.retire()
-            self._written = np.zeros(self.volume.shape, np.uint8)
-            self.layer = self._add_layer()
         self.settings = settings
-        self.provenance = self.provenance | {"postprocess": settings.model_dump()}
-        self.layer.metadata[METADATA]["provenance"] = self.provenance
+        self.spare_edits()
         self._write(postprocess(self.probability, settings), slice(None))
+        if self.provenance:
+            self.provenance = self.provenance | {"postprocess": settings.model_dump()}
+            self.layer.metadata[METADATA]["provenance"] = self.provenance
+
+    def spare_edits(self) -> None:
+        """Go on in a new layer if somebody painted in this one: undo would bring voxels back that are to change."""
+        edited = self.is_edited
+        if not (edited or self._was_painted):
+            return
+        former = self.layer
+        former.name = f"{self.volume.name} prediction (edited)"
+        self.layer = self._add_layer(place_of(former))
+        self._write(postprocess(self.probability, self.settings), slice(None))
+        if edited:
+            former.visible = False
+        else:
+            self._viewer.layers.remove(former)
 
     def retire(self) -> None:
         """Make room for a new segmentation: take the layer out of the viewer, or leave it there if it was edited."""
+        for kind in _MAPS:
+            self.show_map(kind, False)
         if self.is_edited:
             self.layer.name = f"{self.volume.name} prediction (edited)"
             self.layer.visible = False
         else:
             self._viewer.layers.remove(self.layer)
 
+    def let_go(self) -> None:
+        """Report no change any more: the layer outlives the tab."""
+        self._on_change = lambda: None
+
+    def maps(self, kind: str) -> list[Layer]:
+        """The layers in the viewer that show the probability or the uncertainty."""
+        return [
+            layer for layer in self._viewer.layers if layer_kind(layer) == kind and known_volume(layer) is self.volume
+        ]
+
     def show_map(self, kind: str, shown: bool) -> None:
         """Show or remove the probability or the uncertainty as an image layer under the mask."""
-        name = f"{self.volume.name} {kind}"
-        for layer in [layer for layer in self._viewer.layers if layer.name == name]:
+        for layer in self.maps(kind):
             self._viewer.layers.remove(layer)
         if shown:
-            self._viewer.layers.insert(self._index_of_layer(), self._map_layer(kind, name))
+            self._viewer.layers.insert(self._viewer.layers.index(self.layer), self._map_layer(kind))
 
-    def _map_layer(self, kind: str, name: str) -> Image:
-        data = entropy(self.probability) if kind == "uncertainty" else self.probability
+    def _map_layer(self, kind: str) -> Image:
+        data = entropy(self.probability) if kind == "uncertainty" else self.probability.copy()
         layer = Image(
             data,
-            **geometry(self.volume),
-            name=name,
+            **place_of(self.layer),
+            name=f"{self.volume.name} {kind}",
             colormap="magma",
             contrast_limits=(0, 1),
             opacity=0.6,
@@ -114,16 +142,14 @@ class ResultLayer:
         layer.colorbar.visible = True
         return layer
 
-    def _index_of_layer(self) -> int:
-        return int(self._viewer.layers.index(self.layer)) if self.is_shown else len(self._viewer.layers)
-
-    def _add_layer(self) -> Labels:
+    def _add_layer(self, place: dict[str, Any]) -> Labels:
+        self._written: Mask = np.zeros(self.volume.shape, np.uint8)
+        self._was_painted = False
         data, options, _ = mask_layer(self._written, self.volume, "prediction")
-        layer = Labels(data, **options)
+        layer = Labels(data, **(options | place))
         layer.contour = 2
         layer.events.paint.connect(self._painted)
         layer.events.set_data.connect(lambda _: self._on_change())
-        self._was_painted = False
         self._viewer.add_layer(layer)
         return layer
 

@@ -1,32 +1,31 @@
 """The Segment tab: choose images and a model, segment, see the tumour grow, tune the threshold."""
 
-import shlex
 import time
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import ComboBox
+from magicgui.widgets import ComboBox, PushButton
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
-from qtpy.QtCore import QSettings
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtCore import QEvent, QSettings
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import qthrottled
 
-from ..core.config import PostprocessConfig, SegmentConfig
+from ..core.config import CHANNELS, FLAIR, PostprocessConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL, read_model_info
 from ..core.progress import Progress
 from ..core.results import measure_tumour
 from ..core.volumes import Volume
+from .commands import segment_command
 from .engine import Engine, prepare_engine, segment_in_task
-from .form import read_form
-from .layers import METADATA, geometry
+from .form import read_form, show_settings
+from .recent_models import describe_model, model_choices, recent_models, remember_model
 from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
-from .sources import Source, combine_layers, find_sources, known_volume
+from .sources import Source, combine_layers, known_volume, named_sources, set_spacing
 from .task import Task
 
 if TYPE_CHECKING:
@@ -35,7 +34,9 @@ if TYPE_CHECKING:
 _SEPARATE = "Three separate layers..."
 _CHOOSE_MODEL = "Choose a model folder..."
 _NO_IMAGES = "Open a case or an image first"
-_RECENT_MODELS = 5
+_LOADING = "Loading the model..."
+_KEY = "Shift-S"
+_MAPS = ("probability", "uncertainty")
 
 
 class SegmentWidget(SegmentForm):
@@ -51,78 +52,78 @@ class SegmentWidget(SegmentForm):
         super().__init__()
         self.viewer = viewer
         self.result: ResultLayer | None = None
-        self._task: Task | None = None
-        self._preparing: Task | None = None
+        """The result of the images that are chosen."""
+        self._results: list[ResultLayer] = []
+        self._filling: ResultLayer | None = None
+        self._tasks: dict[str, Task] = {}
         self._engine: Engine | None = None
         self._started = 0.0
+        self._is_closed = False
         self._sources: dict[str, Source] = {}
-        self._known_names: set[str] = set()
         self._model_name = DEFAULT_MODEL
         self._settings = QSettings("napari-brainseg", "napari-brainseg")
-        self._show_size = qthrottled(self._show_size_now, timeout=150)
-        self._apply = qthrottled(self._apply_now, timeout=50)
+        self._show_size = qthrottled(self._show_size_now, timeout=150, parent=self)
+        self._apply = qthrottled(self._apply_now, timeout=50, parent=self)
         self._connect()
         self.refresh_images()
-        self.refresh_models()
-        self.prepare()
+        self.choose_model(DEFAULT_MODEL)
 
     @property
     def is_running(self) -> bool:
         """Whether slices are being segmented now."""
-        return self._task is not None
+        return "segment" in self._tasks
 
     # what can be chosen
 
     def refresh_images(self, event: Any = None) -> None:
-        """Offer what the viewer holds now; the choice stays where it still exists, else the newest is taken."""
-        before = self.images.value
-        found = find_sources(self.viewer.layers)
-        self._sources = {source.name: source for source in found}
+        """Offer what the viewer holds now; what is new is taken, else the choice stays where it still exists."""
+        before, chosen = self._sources, self.images.value
+        self._sources = named_sources(self.viewer.layers)
         plain = [layer for layer in self.viewer.layers if isinstance(layer, Image) and not known_volume(layer)]
-        names = list(self._sources) + ([_SEPARATE] if len(plain) > 1 else [])
-        with self.images.changed.blocked():
-            self.images.choices = names or [_NO_IMAGES]
-            newest = [name for name in self._sources if name not in self._known_names]
-            self.images.value = before if before in names and not newest else (newest or names or [_NO_IMAGES])[-1]
-        self._known_names = set(self._sources)
+        names = [*self._sources, *([_SEPARATE] if len(plain) > 1 else [])]
+        _offer(self.images, names or [_NO_IMAGES], self._next_choice(before, chosen, names) if names else _NO_IMAGES)
         for box in self.channels:
-            _offer(box, plain)
+            _offer(box, [(layer.name, layer) for layer in plain], box.value if box.value in plain else None)
         self._images_chosen()
+
+    def _next_choice(self, before: dict[str, Source], chosen: str, names: list[str]) -> str:
+        former = {layer for source in before.values() for layer in source.layers}
+        new = [name for name, source in self._sources.items() if former.isdisjoint(source.layers)]
+        if chosen == _SEPARATE and _SEPARATE in names:
+            new = [name for name in new if self._sources[name].is_case]
+            return new[-1] if new else _SEPARATE
+        layers = set(before[chosen].layers) if chosen in before else set()  # they may have another name by now
+        same = [name for name, source in self._sources.items() if not layers.isdisjoint(source.layers)]
+        return (new or same or list(self._sources))[-1]
 
     def refresh_models(self) -> None:
         """Offer the shipped model, those used lately, and a folder to be chosen."""
-        recent = [name for name in self._recent_models() if Path(name).is_dir()]
-        with self.model.changed.blocked():
-            self.model.choices = [
-                (f"{DEFAULT_MODEL} (shipped)", DEFAULT_MODEL),
-                *((Path(name).name, name) for name in recent),
-                (_CHOOSE_MODEL, _CHOOSE_MODEL),
-            ]
-            self.model.value = self._model_name
-        self._describe_model()
+        folders = recent_models(self._settings)
+        if self._model_name not in (DEFAULT_MODEL, *folders):
+            folders = [self._model_name, *folders]
+        _offer(self.model, [*model_choices(folders), (_CHOOSE_MODEL, _CHOOSE_MODEL)], self._model_name)
 
     def choose_model(self, name: str) -> None:
         """Use a shipped model or a model folder from now on; a folder that holds none is refused."""
         try:
-            read_model_info(name)
+            info = read_model_info(name)
         except (OSError, ValueError) as error:
             self._fail(error)
         else:
             self._model_name = name
+            self.model_line.setText(describe_model(info))
+            self._show_postprocessing(info.postprocess)
             if name != DEFAULT_MODEL:
-                recent = [name, *(known for known in self._recent_models() if known != name)]
-                self._settings.setValue("models", recent[:_RECENT_MODELS])
+                remember_model(self._settings, name)
             self.prepare()
         self.refresh_models()
 
     def prepare(self) -> None:
         """Load the model in the background, so that the first click is quick and the device is known."""
         settings, name, known = self.config(), self._model_name, self._engine
-        self.device_line.setText("Loading the model...")
-        self._preparing = Task(lambda _: prepare_engine(name, settings, known), self)
-        self._preparing.returned.connect(self._prepared)
-        self._preparing.failed.connect(self._fail)
-        self._preparing.start()
+        self.device_line.setText(_LOADING)
+        task = Task(lambda _: prepare_engine(name, settings, known), self)
+        self._start("prepare", task, returned=self._prepared, failed=self._not_prepared)
 
     def config(self) -> SegmentConfig:
         """How the network is run, as the form says."""
@@ -136,31 +137,24 @@ class SegmentWidget(SegmentForm):
 
     def run(self, *, this_slice: bool = False) -> None:
         """Segment, or stop if that is under way."""
-        if self._task:
+        if self.is_running:
             self.stop()
             return
         try:
-            volume = self.volume()
+            volume, images = self.volume(), self._chosen_image()
         except ValueError as error:
             self._fail(error)
             return
-        first = self._slice_in_view(volume)
-        earlier = self._result_of(volume)
-        if this_slice and earlier and not earlier.is_edited:
-            self.result = earlier
-        else:
-            if earlier:
-                earlier.retire()
-            self.result = ResultLayer(self.viewer, volume, self.postprocessing(), self._show_size)
-        self.result.layer.editable = False
-        self._work(volume, first, (first,) if this_slice else ())
+        assert images
+        first = self._slice_in_view(images)
+        begin = partial(self._begin_result, images, volume, this_slice)
+        self._work(volume, first, (first,) if this_slice else (), begin)
 
     def stop(self) -> None:
         """Ask the segmentation to end; the slices that are done stay."""
-        if self._task:
-            self._task.stop()
-            self.run_button.text = STOPPING
-            self.run_button.enabled = False
+        if self.is_running:
+            self._tasks["segment"].stop()
+            self._enable_buttons()
 
     def volume(self) -> Volume:
         """Return the chosen images.
@@ -181,25 +175,19 @@ class SegmentWidget(SegmentForm):
 
         Raises
         ------
-        ValueError
-            If the images were not opened from a case on disk.
+        OSError, ValueError
+            If the images were not opened from a case on disk, or the model is not there any more.
         """
-        volume = self.volume()
-        if volume.source is None:
-            raise ValueError(f"{volume.name} was not opened from a case on disk, so there is no command for it")
-        words = ["brainseg", "segment", str(volume.source), "--output", "segmentations", "--model", self._model_name]
-        for settings in (self.config(), self.postprocessing()):
-            words += _flags(settings.model_dump(exclude_defaults=True))
-        return shlex.join(words)
+        own = read_model_info(self._model_name).postprocess
+        return segment_command(self.volume(), self._model_name, own, self.config(), self.postprocessing())
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """Stop what is running before the window goes."""
-        for task in (self._task, self._preparing):
-            if task:
-                task.stop(wait=10)
-        super().closeEvent(event)
+    def event(self, event: QEvent) -> bool:
+        """Stop all work when the tab is closed."""
+        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+            self._shut_down()
+        return bool(super().event(event))
 
-    def _work(self, volume: Volume, first: int, only: tuple[int, ...]) -> None:
+    def _work(self, volume: Volume, first: int, only: tuple[int, ...], begin: Callable[[], ResultLayer]) -> None:
         name, settings, known = self._model_name, self.config(), self._engine
         postprocessing = self.postprocessing()
 
@@ -208,50 +196,66 @@ class SegmentWidget(SegmentForm):
             return engine, segment_in_task(task, engine, volume, postprocessing, first, only)
 
         self._started = time.monotonic()
-        self._task = Task(work, self)
-        self._task.sent.connect(self._slices_found)
-        self._task.progressed.connect(self._show_progress)
-        self._task.returned.connect(partial(self._segmented, whole=not only))
-        self._task.failed.connect(self._fail)
-        self._task.ended.connect(self._ended)
-        self.run_button.text = STOP
-        self.slice_button.enabled = False
+        task = Task(work, self)
         self.progress.visible = True
         self.progress.max, self.progress.value = 0, 0
         self.status.setText("Starting...")
-        self._task.start()
+        self._start(
+            "segment",
+            task,
+            sent=partial(self._slices_found, begin),
+            progressed=self._show_progress,
+            returned=self._segmented,
+            failed=self._fail,
+            ended=partial(self._ended, task),
+        )
+        self._enable_buttons()
 
-    def _slices_found(self, found: "SlicePrediction") -> None:
-        assert self.result
-        self.result.add_slices(found)
+    def _begin_result(self, images: Image, volume: Volume, this_slice: bool) -> ResultLayer:
+        """Where the slices go. Only now that there are some: until then the former result stays as it is."""
+        former = self._result_of(images)
+        if former and this_slice and former.volume.shape == volume.shape:
+            former.spare_edits()
+            return former
+        if former:
+            former.retire()
+            self._results = [result for result in self._results if result is not former]
+        result = ResultLayer(self.viewer, images, volume, self.postprocessing(), self._show_size)
+        self._results.append(result)
+        return result
+
+    def _slices_found(self, begin: Callable[[], ResultLayer], found: "SlicePrediction") -> None:
+        if self._filling is None:
+            result = begin()
+            result.layer.editable = False
+            self._filling = result
+            self._images_chosen()
+        self._filling.add_slices(found)
 
     def _show_progress(self, progress: Progress) -> None:
         left = (time.monotonic() - self._started) / progress.done * (progress.total - progress.done)
         self.progress.max, self.progress.value = progress.total, progress.done
         self.status.setText(f"{progress.done} of {progress.total} slices, {left:.0f} s left")
 
-    def _segmented(self, outcome: "tuple[Engine, Segmentation]", whole: bool) -> None:
-        engine, segmentation = outcome
-        self._prepared(engine)
-        assert self.result
-        self.result.finish(segmentation.provenance.model_dump(), segmentation.mask if whole else None)
-        notes = "".join(f" {note}." for note in segmentation.provenance.notes)
-        seconds = segmentation.provenance.seconds
-        self.status.setText(f"Done in {seconds:.1f} s with model {segmentation.provenance.model}.{notes}")
+    def _segmented(self, outcome: "tuple[Engine, Segmentation]") -> None:
+        self._engine, segmentation = outcome
+        provenance = segmentation.provenance
+        assert self._filling
+        self._filling.finish(provenance.model_dump())
+        notes = "".join(f" {note}." for note in provenance.notes)
+        self.status.setText(f"Done in {provenance.seconds:.1f} s with model {provenance.model}.{notes}")
 
-    def _ended(self) -> None:
-        stopped = self._task is not None and self._task.stopping
-        self._task = None
+    def _ended(self, task: Task) -> None:
+        filled, self._filling = self._filling, None
         self.progress.visible = False
-        self.run_button.text = RUN
-        self.run_button.enabled = self.slice_button.enabled = True
-        if self.result:
-            self.result.layer.editable = True
-        if stopped:
-            self.status.setText("Stopped: the slices that were done stay, the others are empty.")
+        if filled:
+            filled.layer.editable = True
+            if filled.is_shown:
+                self._show_maps_of(filled)
+        if task.was_stopped:
+            done = "the slices that were done stay, the others are empty" if filled else "no slice was done yet"
+            self.status.setText(f"Stopped: {done}.")
         self._images_chosen()
-        self._show_maps()
-        self._show_size_now()
 
     # what the controls do
 
@@ -260,6 +264,7 @@ class SegmentWidget(SegmentForm):
         for signal in (layers.inserted, layers.removed, layers.reordered):
             signal.connect(self._layers_changed)
         self.images.changed.connect(self._images_chosen)
+        self.channels[CHANNELS.index(FLAIR)].changed.connect(self._images_chosen)
         self.model.changed.connect(self._model_chosen)
         self.run_button.clicked.connect(lambda: self.run())
         self.slice_button.clicked.connect(lambda: self.run(this_slice=True))
@@ -270,26 +275,105 @@ class SegmentWidget(SegmentForm):
             box.changed.connect(self._show_maps)
         self.copy_button.clicked.connect(self._copy_command)
         self.spacing_button.clicked.connect(self._set_spacing)
-        self.viewer.bind_key("Shift-S", lambda _: self.run(), overwrite=True)
+        self._run_by_key = lambda _: self.run()
+        self.viewer.bind_key(_KEY, self._run_by_key, overwrite=True)
+        self.destroyed.connect(partial(_stop, self._tasks))
+
+    def _shut_down(self) -> None:
+        """Let go of the viewer, which outlives the tab."""
+        _stop(self._tasks)
+        if self.is_running:
+            self._tasks["segment"].stop(wait=10)
+        self._tasks.clear()  # what is still under way is not listened to
+        self._is_closed = True
+        layers = self.viewer.layers.events
+        for signal in (layers.inserted, layers.removed, layers.reordered):
+            signal.disconnect(self._layers_changed)
+        for layer in self.viewer.layers:
+            layer.events.name.disconnect(self.refresh_images)
+        for result in self._results:
+            result.let_go()
+        for throttled in (self._show_size, self._apply):
+            throttled.cancel()
+        if self._run_by_key in self.viewer.keymap.values():  # else another Segment tab has taken the key over
+            self.viewer.bind_key(_KEY, None, overwrite=True)
+
+    def _start(self, name: str, task: Task, **slots: Callable[..., None]) -> None:
+        """Begin work in place of the former of the same name; what that still says is not listened to."""
+
+        def current(slot: Callable[..., None], *values: object) -> None:
+            if self._tasks.get(name) is task:
+                slot(*values)
+
+        def ended() -> None:
+            if self._tasks.get(name) is task:
+                del self._tasks[name]
+                slots.get("ended", _nothing)()
+            if not self._is_closed:
+                task.discard()
+
+        for signal in slots.keys() - {"ended"}:
+            getattr(task, signal).connect(partial(current, slots[signal]))
+        task.ended.connect(ended)
+        self._tasks[name] = task
+        task.start()
 
     def _layers_changed(self, event: Any = None) -> None:
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self.refresh_images)
             layer.events.name.connect(self.refresh_images)
+        self._results = [result for result in self._results if result.is_shown]
+        if self._filling and not self._filling.is_shown:
+            self.stop()
         self.refresh_images()
 
-    def _images_chosen(self, name: Any = None) -> None:
+    def _images_chosen(self, _: Any = None) -> None:
         for box in self.channels:
             box.visible = self.images.value == _SEPARATE
-        there = self.images.value != _NO_IMAGES
-        for button in (self.run_button, self.slice_button):
-            button.enabled = there
-            button.native.setToolTip(str(button.tooltip) if there else f"{_NO_IMAGES}.")
+        former, self.result = self.result, self._result_of(self._chosen_image())
+        if self.result and self.result is not former:
+            self._show_settings_of(self.result)
+        self._enable_buttons()
         self._enable_result_controls()
         self._describe_device()
+        self._show_size_now()
+
+    def _chosen_image(self) -> Image | None:
+        if self.images.value == _SEPARATE:
+            flair: Image | None = self.channels[CHANNELS.index(FLAIR)].value
+            return flair
+        source = self._sources.get(self.images.value)
+        return source.layers[0] if source else None
+
+    def _result_of(self, images: Image | None) -> ResultLayer | None:
+        return next((result for result in self._results if result.images is images and result.is_shown), None)
+
+    def _show_settings_of(self, result: ResultLayer) -> None:
+        self._show_postprocessing(result.settings)
+        for box, kind in zip((self.show_probability, self.show_uncertainty), _MAPS, strict=True):
+            if result is not self._filling:
+                with box.changed.blocked():
+                    box.value = bool(result.maps(kind))
+
+    def _show_postprocessing(self, settings: PostprocessConfig) -> None:
+        with self.threshold.changed.blocked(), self.clean_up.changed.blocked():
+            self.threshold.value = min(max(settings.threshold, self.threshold.min), self.threshold.max)
+            show_settings(self.clean_up, settings)
+
+    def _enable_buttons(self) -> None:
+        there = self.images.value != _NO_IMAGES
+        stopping = self.is_running and self._tasks["segment"].stopping
+        self.run_button.text = STOPPING if stopping else STOP if self.is_running else RUN
+        reason = "" if there else f"{_NO_IMAGES}."
+        if self.is_running:
+            _allow(self.run_button, "The slices at hand are finished first." if stopping else "")
+            _allow(self.slice_button, "Slices are being segmented: wait, or stop it.")
+        else:
+            _allow(self.run_button, reason)
+            _allow(self.slice_button, reason)
 
     def _enable_result_controls(self) -> None:
-        there = self.result is not None and self.result.is_shown
+        there = self.result is not None
         for control in (self.threshold, self.show_probability, self.show_uncertainty):
             control.enabled = there
             control.native.setToolTip(str(control.tooltip) if there else "Segment first.")
@@ -302,18 +386,18 @@ class SegmentWidget(SegmentForm):
         else:
             self.refresh_models()
 
-    def _describe_model(self) -> None:
-        info = read_model_info(self._model_name)
-        score = "not validated" if info.mean_dice is None else f"Dice {info.mean_dice:.2f} per volume"
-        cases = f" on {len(info.validation_dice)} validation cases" if info.validation_dice else ""
-        self.model_line.setText(f"{score}{cases}, trained {info.provenance.created[:10]}")
-
     def _prepared(self, engine: Engine) -> None:
         self._engine = engine
+        self.device_line.setText("")
         self._describe_device()
 
+    def _not_prepared(self, error: Exception) -> None:
+        self._engine = None
+        self.device_line.setText("")
+        self._fail(error)
+
     def _describe_device(self) -> None:
-        if not self._engine:
+        if not self._engine or self.device_line.text() == _LOADING:
             return
         text = self._engine.device
         if self.images.value in self._sources:
@@ -324,8 +408,10 @@ class SegmentWidget(SegmentForm):
         self.device_line.setToolTip(f"Why there: {self._engine.reason}.")
 
     def _apply_now(self) -> None:
-        if self.result and self.result.is_shown and not self.is_running:
+        if self.result and self.result.is_shown:
             self.result.apply(self.postprocessing())
+            if self._filling is self.result:
+                self.result.layer.editable = False
 
     def _show_size_now(self) -> None:
         if not (self.result and self.result.is_shown):
@@ -344,14 +430,17 @@ class SegmentWidget(SegmentForm):
         self.size_line.setText(f"Tumour {amount}{where}.")
 
     def _show_maps(self, _: Any = None) -> None:
-        if self.result and self.result.is_shown and not self.is_running:
-            self.result.show_map("probability", bool(self.show_probability.value))
-            self.result.show_map("uncertainty", bool(self.show_uncertainty.value))
+        if self.result and self.result.is_shown and self.result is not self._filling:
+            self._show_maps_of(self.result)
+
+    def _show_maps_of(self, result: ResultLayer) -> None:
+        for box, kind in zip((self.show_probability, self.show_uncertainty), _MAPS, strict=True):
+            result.show_map(kind, bool(box.value))
 
     def _copy_command(self) -> None:
         try:
             command = self.command()
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             self._fail(error)
             return
         clipboard = QApplication.clipboard()
@@ -362,57 +451,58 @@ class SegmentWidget(SegmentForm):
     def _set_spacing(self) -> None:
         """Give the case a voxel size: all its layers move together, or they would not lie on each other."""
         try:
-            old = self.volume()
+            volume, images = self.volume(), self._chosen_image()
             z, y, x = (float(box.value) for box in self.spacing)
-            new = old.with_spacing((z, y, x))
+            new = volume.with_spacing((z, y, x))
         except ValueError as error:
             self._fail(error)
             return
-        own = self._sources[self.images.value].layers if self.images.value in self._sources else ()
+        assert images
+        in_view = self._slice_in_view(images)
+        if self.images.value == _SEPARATE:
+            own = [box.value for box in self.channels if box.value is not None]
+        else:
+            own = list(self._sources[self.images.value].layers)
+        shown = (volume, self.result.volume if self.result else volume)
         for layer in self.viewer.layers:
-            if known_volume(layer) is old or layer in own:
-                layer.scale = geometry(new)["scale"]
-                layer.units = geometry(new)["units"]
-                layer.metadata.setdefault(METADATA, {})["volume"] = new
-        if self.result and self.result.volume is old:
+            if layer in own or any(known_volume(layer) is one for one in shown):
+                set_spacing(layer, new)
+        if self.result:
             self.result.volume = new
-        self._show_size_now()
         self.viewer.reset_view()
+        if images.ndim > 2:
+            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, images.data_to_world((in_view, 0, 0))[0])
+        self._show_size_now()
 
     def _fail(self, error: Exception) -> None:
         self.status.setText(str(error))
-        if self.device_line.text().startswith("Loading"):
-            self.device_line.setText("")
         show_error(str(error))
 
-    def _result_of(self, volume: Volume) -> ResultLayer | None:
-        result = self.result
-        if result is None or not result.is_shown:
-            return None
-        return result if (result.volume.name, result.volume.shape) == (volume.name, volume.shape) else None
-
-    def _slice_in_view(self, volume: Volume) -> int:
-        source = self._sources.get(self.images.value)
-        layer = source.layers[0] if source else self.channels[1].value
-        if len(volume.array) == 1 or layer.ndim < 3:
+    def _slice_in_view(self, images: Image) -> int:
+        if images.ndim < 3:
             return 0
-        position = layer.world_to_data(self.viewer.dims.point[-layer.ndim :])[0]
-        return int(np.clip(round(float(position)), 0, len(volume.array) - 1))
-
-    def _recent_models(self) -> list[str]:
-        return list(self._settings.value("models", []) or [])
+        position = images.world_to_data(self.viewer.dims.point[-images.ndim :])[0]
+        return int(np.clip(round(float(position)), 0, len(images.data) - 1))
 
 
-def _offer(box: ComboBox, layers: list[Image]) -> None:
-    before = box.value
+def _offer(box: ComboBox, choices: list[Any], value: Any) -> None:
+    """Set choices and value together; emptied first, since new choices would be put behind those that stay."""
     with box.changed.blocked():
-        box.choices = [(layer.name, layer) for layer in layers]
-        box.value = before if before in layers else None
+        box.choices = ()
+        box.choices = choices
+        box.value = value
 
 
-def _flags(values: dict[str, Any]) -> list[str]:
-    words = []
-    for name, value in values.items():
-        flag = name.replace("_", "-")
-        words += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-    return words
+def _allow(button: PushButton, reason: str) -> None:
+    """Enable a button, or disable it and say why."""
+    button.enabled = not reason
+    button.native.setToolTip(reason or str(button.tooltip))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _stop(tasks: dict[str, Task], _: object = None) -> None:
+    for task in list(tasks.values()):
+        task.stop()

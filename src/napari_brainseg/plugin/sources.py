@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, count
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer
 
-from ..core.config import CHANNELS
+from ..core.config import CHANNELS, FLAIR
 from ..core.volumes import Volume, volume_of_array
 from .layers import METADATA, layer_spacing, volume_of_layer
 
@@ -24,6 +26,11 @@ class Source:
         return volume.name if volume else str(self.layers[0].name)
 
     @property
+    def is_case(self) -> bool:
+        """Whether it was opened by us."""
+        return known_volume(self.layers[0]) is not None
+
+    @property
     def slices(self) -> int:
         """How many slices it has."""
         return int(self.layers[0].data.shape[0]) if self.layers[0].ndim > 2 else 1
@@ -36,7 +43,16 @@ class Source:
         ValueError
             If the layer's shape or values do not allow it.
         """
-        return volume_of_layer(self.layers[0])
+        return _with_known_spacing(volume_of_layer(self.layers[0]), self.layers[0])
+
+
+def named_sources(layers: Iterable[Layer]) -> dict[str, Source]:
+    """All that can be segmented by name, with a number behind where two cases are called the same."""
+    named: dict[str, Source] = {}
+    for source in find_sources(layers):
+        others = (f"{source.name} ({number})" for number in count(2))
+        named[next(name for name in chain([source.name], others) if name not in named)] = source
+    return named
 
 
 def find_sources(layers: Iterable[Layer]) -> list[Source]:
@@ -55,18 +71,65 @@ def combine_layers(chosen: tuple[Image | None, ...]) -> Volume:
     Raises
     ------
     ValueError
-        If FLAIR is not chosen, or the layers differ in shape or scale.
+        If FLAIR is not chosen, a layer is in colour, or the layers differ in shape, scale or place.
     """
-    flair = chosen[1]
+    flair = chosen[CHANNELS.index(FLAIR)]
     if flair is None:
         raise ValueError("choose the layer that holds FLAIR: the model cannot do without it")
     for name, layer in zip(CHANNELS, chosen, strict=True):
-        if layer is not None and (layer.data.shape != flair.data.shape or not np.allclose(layer.scale, flair.scale)):
-            raise ValueError(
-                f"{name} has shape {layer.data.shape} and FLAIR has {flair.data.shape}: they must be alike"
-            )
+        if layer is not None:
+            _check_alike(name, layer, flair)
     arrays = [np.asarray((layer or flair).data) for layer in chosen]
-    return volume_of_array(np.stack(arrays, axis=-1), str(flair.name), layer_spacing(flair))
+    return _with_known_spacing(volume_of_array(np.stack(arrays, axis=-1), str(flair.name), layer_spacing(flair)), flair)
+
+
+def _check_alike(name: str, layer: Image, flair: Image) -> None:
+    if layer.rgb:
+        raise ValueError(f"{layer.name} is in colour and so holds all sequences: choose it under Images instead")
+    if layer.data.shape != flair.data.shape:
+        raise ValueError(
+            f"{name} has shape {layer.data.shape}, but FLAIR has {flair.data.shape}: the layers must be alike"
+        )
+    ours, its = (tuple(float(size) for size in image.scale) for image in (layer, flair))
+    if not np.allclose(ours, its):
+        raise ValueError(f"{name} has scale {ours}, but FLAIR has {its}: the layers must lie on each other")
+    corners = np.array([(0,) * layer.ndim, layer.data.shape])
+    if not all(np.allclose(layer.data_to_world(corner), flair.data_to_world(corner)) for corner in corners):
+        raise ValueError(f"{name} lies elsewhere than FLAIR: the layers must lie on each other")
+
+
+def place_of(layer: Image) -> dict[str, Any]:
+    """Scale, position, units and axis labels that put a volume made from a layer exactly on it.
+
+    A volume has three axes always; a flat layer gets one more.
+    """
+    new = (0,) * (3 - layer.ndim)
+    rotate = np.eye(3)
+    rotate[len(new) :, len(new) :] = layer.rotate
+    return {
+        "scale": (*(1.0 for _ in new), *layer.scale),
+        "translate": (*(0.0 for _ in new), *layer.translate),
+        "rotate": rotate,
+        "shear": (*(0.0 for _ in range(3 - len(layer.shear))), *layer.shear),
+        "affine": layer.affine.expand_dims(new) if new else layer.affine,
+        "units": (*(layer.units[0] for _ in new), *layer.units),
+        "axis_labels": (*("z" for _ in new), *layer.axis_labels),
+    }
+
+
+def set_spacing(layer: Layer, volume: Volume) -> None:
+    """Give a layer the voxel size of the volume it shows."""
+    assert volume.spacing
+    layer.scale = volume.spacing[-layer.ndim :]
+    layer.units = ("mm",) * layer.ndim
+    ours = layer.metadata.setdefault(METADATA, {})
+    ours["volume" if known_volume(layer) else "spacing"] = volume if known_volume(layer) else volume.spacing
+
+
+def _with_known_spacing(volume: Volume, layer: Layer) -> Volume:
+    """A flat layer has no place for the distance of slices but its metadata."""
+    spacing = layer.metadata.get(METADATA, {}).get("spacing")
+    return volume.with_spacing(spacing) if spacing and not volume.spacing else volume
 
 
 def known_volume(layer: Layer) -> Volume | None:

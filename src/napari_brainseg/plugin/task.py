@@ -35,6 +35,8 @@ class Task(QObject):
         super().__init__(parent)
         self._function = function
         self._stop = threading.Event()
+        self.was_stopped = False
+        """Whether it ended before its time because of a stop."""
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> "Task":
@@ -52,6 +54,11 @@ class Task(QObject):
         self._stop.set()
         if wait and self._thread.is_alive():
             self._thread.join(wait)
+
+    def discard(self) -> None:
+        """Let go of the task once it has ended, lest the window collects all that ever ran."""
+        self._thread.join()  # which is at its very last line, but may still be emitting
+        self.deleteLater()
 
     def report(self, progress: Progress) -> None:
         """Pass progress on; ends the work if a stop was asked for.
@@ -75,7 +82,7 @@ class Task(QObject):
         try:
             self._emit("returned", self._function(self))
         except Cancelled:
-            pass
+            self.was_stopped = True
         except Exception as error:  # noqa: BLE001 - whatever it was, the GUI has to tell
             self._emit("failed", error)
         finally:
