@@ -121,9 +121,12 @@ def test_one_slice_is_a_case(touch: Touch) -> None:
     ],
 )
 def test_files_that_cannot_be_a_case_are_listed_with_the_reason(touch: Touch, names: list[str], error: str) -> None:
-    case = only_case(touch("p", names))
+    folder = touch("p", names)
+    case = only_case(folder)
     assert case.error is not None
     assert error in case.error
+    for name in names:
+        assert find_cases(folder / name) == [case]
 
 
 def test_bad_case_does_not_stop_the_others(touch: Touch, tmp_path: Path) -> None:
@@ -265,6 +268,11 @@ def test_one_file_stands_for_its_case(touch: Touch) -> None:
     folder = touch("p", [*slices("p", (1, 2)), "other.tif"])
     case = only_case(folder / "p_2.tif")
     assert len(case.images) == 2
+
+
+def test_one_nifti_file_stands_for_all_sequences(touch: Touch) -> None:
+    folder = touch("p", ["a_flair.nii", "a_t1.nii", "b_flair.nii"])
+    assert [file.name for file in only_case(folder / "a_t1.nii").images] == ["a_t1.nii", "a_flair.nii"]
 
 
 @pytest.mark.parametrize("name", ["empty", "ümläut and space"])

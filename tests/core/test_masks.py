@@ -152,6 +152,15 @@ def test_mask_stack_must_fit_the_image_stack(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+@pytest.mark.parametrize("value", [1, 255])
+@pytest.mark.parametrize("slices", [1, 3, 5])
+def test_mask_stack_is_read_with_its_image_stack(tmp_path: Path, value: int, slices: int) -> None:
+    mask = random_mask((slices, 7, 5))
+    tifffile.imwrite(tmp_path / "p.tif", np.zeros((slices, 7, 5, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(tmp_path / "p_mask.tif", mask * np.uint8(value), imagej=True, metadata={"axes": "ZYX"})
+    np.testing.assert_array_equal(read(tmp_path), mask)
+
+
 @pytest.mark.parametrize("axcodes", ["LPS", "RAS", "PSR"])
 def test_nifti_mask_is_turned_like_its_image(tmp_path: Path, axcodes: str) -> None:
     """Image and mask are stored in different directions, but lie in the same place."""

@@ -113,7 +113,8 @@ def find_cases(path: Path | str) -> list[Case]:
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_file():
         beside = [entry for entry in _entries(path.parent) if entry.is_file()]
-        found = [case for case in _cases_of_files(path.parent, beside) if path in case.images]
+        near = _cases_of_files(path.parent, beside)
+        found = [case for case in near if path in case.images or (case.error and path in case.masks)]
     else:
         found = [case for folder in _folders(path) for case in _cases_in(folder, is_root=folder == path)]
     if not found:
@@ -247,9 +248,10 @@ def _slices_case(name: str, folder: Path, members: list[tuple[int, bool, Path]])
     images = {number: file for number, is_mask, file in members if not is_mask}
     masks = {number: file for number, is_mask, file in members if is_mask}
     numbers = tuple(sorted(images))
-    case = Case(name, folder, "slices", numbers=numbers)
+    all_images, all_masks = (tuple(file for _, is_mask, file in members if is_mask == kind) for kind in (False, True))
+    case = Case(name, folder, "slices", all_images, all_masks, numbers)
     if not images:
-        return replace(case, masks=tuple(masks.values()), error=f"{folder} holds masks of {name} but no images")
+        return replace(case, error=f"{folder} holds masks of {name} but no images")
     if len(images) + len(masks) < len(members):
         count = Counter((number, is_mask) for number, is_mask, _ in members)
         number = min(number for (number, _), times in count.items() if times > 1)
@@ -288,7 +290,7 @@ def _stack_case(name: str, folder: Path, members: list[tuple[bool, Path]]) -> Ca
 def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Case:
     used = [(kind, file) for kind, file in members if kind not in ("other", "mask")]
     masks = tuple(file for kind, file in members if kind == "mask")
-    case = Case(name, folder, "nifti", masks=masks or (None,))
+    case = Case(name, folder, "nifti", tuple(file for _, file in used), masks or (None,))
     kinds = [kind for kind, _ in used]
     if twice := [kind for kind, times in Counter(kinds + ["mask"] * len(masks)).items() if times > 1]:
         names = ", ".join(file.name for kind, file in members if kind == twice[0])
