@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from . import colours
 from .config import CHANNELS, FLAIR
 from .files import atomic_path
 from .masks import Mask
 from .volumes import Array, Volume
-
-MANUAL_COLOUR = "#56B4E9"
-PREDICTION_COLOUR = "#E69F00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,9 @@ def write_montage(rows: Sequence[MontageRow], path: Path) -> None:
     for (image_axis, manual_axis, prediction_axis), row in zip(axes, rows, strict=True):
         image_axis.set_title(row.title, color="white", fontsize=9, loc="left")
         manual_title = "manual mask" if row.manual is not None else "no manual mask"
-        manual_axis.set_title(manual_title, color=MANUAL_COLOUR, fontsize=9, loc="left")
-        prediction_axis.set_title("prediction", color=PREDICTION_COLOUR, fontsize=9, loc="left")
-        masks = ((manual_axis, row.manual, MANUAL_COLOUR), (prediction_axis, row.prediction, PREDICTION_COLOUR))
+        manual_axis.set_title(manual_title, color=colours.MANUAL, fontsize=9, loc="left")
+        prediction_axis.set_title("prediction", color=colours.PREDICTION, fontsize=9, loc="left")
+        masks = ((manual_axis, row.manual, colours.MANUAL), (prediction_axis, row.prediction, colours.PREDICTION))
         for axis in (image_axis, manual_axis, prediction_axis):
             axis.imshow(row.image, cmap="gray", interpolation="nearest")
             axis.set_axis_off()

@@ -62,6 +62,11 @@ class CasesWidget(QWidget):
         self._update_controls()
         self._open_remembered()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether cases are being listed, looked into or opened."""
+        return bool(self._tasks)
+
     # What it is made of
 
     def _build(self) -> None:
@@ -229,6 +234,10 @@ class CasesWidget(QWidget):
         number = self._current_number()
         if number is not None:
             self._open(number, then=partial(raise_tab, self.viewer, "Segment"))
+
+    def select(self, name: str) -> None:
+        """Select a case by its name."""
+        self._select(next(number for number, row in enumerate(self.table.rows) if row.case.name == name))
 
     def open_neighbour(self, step: int) -> None:
         """Open the case before (-1) or after (1) the selected one, as the table is sorted; broken ones are passed."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core import colours
 from ..core.cases import Case, find_cases, is_stack
 from ..core.config import CHANNELS, FLAIR
 from ..core.exploration import tissue_range
@@ -22,8 +23,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 METADATA = "brainseg"
 """Key in ``layer.metadata`` of a dictionary: ``volume`` (`Volume`), ``kind``, ``original`` (a mask before edits)."""
 
-COLOURS = {"manual": "#56B4E9", "prediction": "#E69F00"}
-"""Colour-blind safe, the same in layers, plots and reports."""
+COLOURS = {"manual": colours.MANUAL, "prediction": colours.PREDICTION}
+"""By kind of mask."""
 
 AXIS_LABELS = ("z", "y", "x")
 

@@ -69,6 +69,11 @@ class SegmentWidget(SegmentForm):
         self.choose_model(DEFAULT_MODEL)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether a model is loaded."""
+        return self._engine is not None
+
+    @property
     def is_running(self) -> bool:
         """Whether slices are being segmented now."""
         return "segment" in self._tasks

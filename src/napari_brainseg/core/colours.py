@@ -1,0 +1,4 @@
+"""Colours that mean the same in layers, plots and reports; safe for the colour-blind (Okabe and Ito 2008)."""
+
+MANUAL = "#56B4E9"
+PREDICTION = "#E69F00"
