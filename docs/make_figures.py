@@ -1,6 +1,8 @@
 """Draw the pictures of the window for the documentation.
 
-    python docs/make_figures.py DATA_SET_FOLDER CASE_NAME
+    python docs/make_figures.py DATA_SET_FOLDER CASE_NAME MODEL
+
+The model should be one that was not trained on the case, such as that of a fold.
 
 Needs a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
 """
@@ -24,7 +26,8 @@ IMAGES = Path(__file__).parent / "images"
 
 
 def main() -> None:
-    folder, case = sys.argv[1:]
+    """Walk through the tabs and take a picture of the window at each."""
+    folder, case, model = sys.argv[1:]
     QSettings.setDefaultFormat(QSettings.Format.IniFormat)
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
     viewer = napari.Viewer()
@@ -39,6 +42,7 @@ def main() -> None:
     show_tab(viewer, "Cases")
     picture(viewer, "cases")
     show_tab(viewer, "Segment")
+    segment.choose_model(model)
     wait(lambda: segment.is_ready)
     segment.run()
     wait(lambda: not segment.is_running)
@@ -48,6 +52,7 @@ def main() -> None:
 
 
 def wait(until: Callable[[], bool], seconds: float = 120) -> None:
+    """Let the window work until something is so."""
     end = time.monotonic() + seconds
     while not until():
         if time.monotonic() > end:
@@ -57,6 +62,7 @@ def wait(until: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def picture(viewer: napari.Viewer, name: str) -> None:
+    """Save the whole window once it has settled."""
     settled = time.monotonic() + 1.5
     wait(lambda: time.monotonic() > settled)
     IMAGES.mkdir(exist_ok=True)

@@ -1,5 +1,7 @@
 """Work in a thread: what it tells the window, and how it ends."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -127,3 +129,25 @@ def test_work_ends_quietly_once_the_window_is_gone(qtbot, qapp):
     task._thread.join(10)
 
     assert ended == [True]
+
+
+def test_quitting_stops_what_is_running_and_the_process_ends_well():
+    script = """
+import time
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+from napari_brainseg.core.progress import Progress
+from napari_brainseg.plugin.task import Task
+
+def work(task):
+    while True:
+        time.sleep(0.01)
+        task.report(Progress("working", 1, 2))
+
+application = QApplication([])
+task = Task(work).start()
+QTimer.singleShot(100, application.quit)
+application.exec()
+"""
+    done = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from ..core.progress import Cancelled, Progress
 
@@ -37,10 +37,14 @@ class Task(QObject):
         self._stop = threading.Event()
         self.was_stopped = False
         """Whether it ended before its time because of a stop."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        # No daemon: at the interpreter's end one that is inside PyTorch would take the process down with it.
+        self._thread = threading.Thread(target=self._run)
 
     def start(self) -> "Task":
-        """Begin, and return the task."""
+        """Begin, and return the task; it is stopped when the application quits."""
+        application = QCoreApplication.instance()
+        if application:
+            application.aboutToQuit.connect(self.stop)
         self._thread.start()
         return self
 
