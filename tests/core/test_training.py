@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Generator
 
+from napari_brainseg.core import training
 from napari_brainseg.core.cases import Case, find_cases
 from napari_brainseg.core.config import ModelConfig, NormalisationConfig, SegmentConfig, TrainConfig
 from napari_brainseg.core.devices import choose_device
@@ -146,6 +147,21 @@ def last_and_averaged(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, 
         part, rest = name.split(".", 1)
         parts[part][rest] = tensor
     return parts["network"], parts["averaged"]
+
+
+def test_every_epoch_draws_anew(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Sequence[tuple[int, int]]] = []
+
+    def recording(samples: Any, chosen: Sequence[tuple[int, int]], *rest: Any) -> Any:
+        drawn.append(chosen)
+        return make_batch(samples, chosen, *rest)
+
+    monkeypatch.setattr(training, "make_batch", recording)
+    train(cases[:2], [], tmp_path / "m", tiny, quick)
+    assert len(drawn) == 4
+    assert drawn[:2] != drawn[2:]
 
 
 def test_average_without_memory_is_the_last(
