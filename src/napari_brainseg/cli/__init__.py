@@ -1,5 +1,6 @@
 """The command line: ``brainseg``."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+_INTERRUPTED = 130
+
 for command in (cases, segment, train, demo):
     app.command()(command)
 
@@ -29,10 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
-        app([argument for argument in given if argument != "--debug"])
+        given = [argument for argument in given if argument != "--debug"]
+        app(given, prog_name="brainseg", obj=shlex.join(["brainseg", *given]))
     except KeyboardInterrupt:
         complain("stopped")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer took the interrupt for itself
+            complain("stopped")
+        raise
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if debug:
             raise

@@ -49,7 +49,7 @@ def demo(
                 volume = read_volume(case)
                 manual = read_mask(case, volume)
                 found = segment_volume(volume, trained, config, on_progress=on_progress)
-            except (ValueError, MemoryError) as error:
+            except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed[case.name] = str(error)
                 continue
             result = write_segmentation(found, volume, output / "masks" / case.name, overwrite=overwrite)

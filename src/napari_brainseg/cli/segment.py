@@ -51,7 +51,7 @@ def segment(
             try:
                 found = segment_volume(volume, trained, config, postprocessing, on_progress=on_progress)
                 result = write_segmentation(found, volume, output / case.name, format=format, overwrite=overwrite)
-            except (ValueError, OSError, MemoryError) as error:
+            except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed[case.name] = str(error)
                 continue
             done.append(result)

@@ -51,7 +51,7 @@ def settings_options(changes: type[Settings] | None = None) -> Callable[[Command
         parameters += [_option(name, field, optional=True) for name, field in optional.items()]
         with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         with_flags.__annotations__ = {item.name: item.annotation for item in parameters} | {"return": None}
-        del with_flags.__wrapped__  # type: ignore[attr-defined]
+        del with_flags.__wrapped__
         return with_flags
 
     return decorate

@@ -1,8 +1,6 @@
 """``brainseg train``: cases with manual masks to a model."""
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +15,7 @@ from .settings_options import settings_options
 
 @settings_options()
 def train(
+    call: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder of cases with manual masks.")],
     output: Annotated[Path, typer.Option(help="Model folder to make.")],
     model: ModelConfig,
@@ -49,7 +48,7 @@ def train(
             config,
             parent=parent,
             resume=resume,
-            command=shlex.join(["brainseg", *sys.argv[1:]]),
+            command=call.obj,
             on_progress=on_progress,
         )
     info = trained.info
@@ -70,15 +69,36 @@ def _usable(cases: Sequence[Case]) -> list[Case]:
 
 
 def _split_by_folds(cases: Sequence[Case], path: Path, fold: int) -> tuple[list[Case], list[Case]]:
+    folds = _read_folds(path)
+    if fold >= len(folds):
+        raise ValueError(f"{path} has {len(folds)} folds, numbered from 0, but fold {fold} was asked for")
+    usable = {case.name for case in cases}
+    listed = {name for names in folds for name in names}
+    if unlisted := [case.name for case in cases if case.name not in listed]:
+        complain(f"{_names(unlisted)} left out: in none of the folds")
+    if absent := [name for names in folds for name in names if name not in usable]:
+        complain(f"{_names(absent)} in the folds but not among the usable cases")
+    held_out = set(folds[fold])
+    if not held_out & usable:
+        raise ValueError(f"fold {fold} of {path} holds no usable case: there is nothing to validate on")
+    return (
+        [case for case in cases if case.name in listed - held_out],
+        [case for case in cases if case.name in held_out],
+    )
+
+
+def _read_folds(path: Path) -> list[list[str]]:
     try:
         folds = json.loads(path.read_text("utf-8"))["folds"]
-        held_out = set(folds[fold])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} holds no folds; allowed is JSON like {{'folds': [['case a'], ['case b']]}}"
-        ) from error
-    except IndexError as error:
-        raise ValueError(f"{path} has {len(folds)} folds, numbered from 0, but fold {fold} was asked for") from error
-    known = {name for names in folds for name in names}
-    listed = [case for case in cases if case.name in known]
-    return [case for case in listed if case.name not in held_out], [case for case in listed if case.name in held_out]
+        are_names = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in folds)
+    except (ValueError, KeyError, TypeError):
+        are_names = False
+    if not are_names:
+        raise ValueError(f"{path} holds no folds; allowed is JSON like {{'folds': [['case a'], ['case b']]}}")
+    return list(folds)
+
+
+def _names(names: Sequence[str]) -> str:
+    """A few of the names, and how many more there are."""
+    more = f" and {len(names) - 5} more are" if len(names) > 5 else " are" if len(names) > 1 else " is"
+    return ", ".join(names[:5]) + more

@@ -92,7 +92,10 @@ def write_segmentation(
     folder = Path(folder)
     if not overwrite and (folder / RESULT_FILE).exists():
         raise FileExistsError(f"{folder / RESULT_FILE} exists already; choose another folder or allow overwriting")
+    former = _written_before(folder)
     written = write_mask(segmentation.mask, folder, volume, format=format, overwrite=overwrite)
+    for path in former - set(written):  # a mask in another format would pass for this one
+        path.unlink(missing_ok=True)
     size = measure_tumour(segmentation.mask, volume)
     result = SegmentationResult(
         case=volume.name,
@@ -108,3 +111,12 @@ def write_segmentation(
     with atomic_path(folder / RESULT_FILE) as temporary:
         temporary.write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
     return result
+
+
+def _written_before(folder: Path) -> set[Path]:
+    """Mask files that an earlier segmentation of the case wrote, as far as it says so."""
+    try:
+        content = SegmentationResult.model_validate_json((folder / RESULT_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return set()
+    return {folder / Path(name).name for name in content.files}

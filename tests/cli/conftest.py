@@ -1,0 +1,84 @@
+"""The command line called in this process, with tiny patients and tiny models."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_brainseg.cli import main
+from napari_brainseg.core import model_folders
+from napari_brainseg.core.config import CHANNELS, ModelConfig, PostprocessConfig
+from napari_brainseg.core.model_folders import ModelInfo
+from napari_brainseg.core.models import TrainedModel, save_model
+from napari_brainseg.core.networks import create_network
+from napari_brainseg.core.phantom import PhantomCase, write_phantom_cases
+
+TINY_SHAPE = (5, 64, 64)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind on the terminal."""
+
+    code: int
+    out: str
+    err: str
+
+
+Brainseg = Callable[..., Outcome]
+
+
+@pytest.fixture
+def brainseg(capsys: pytest.CaptureFixture[str]) -> Brainseg:
+    """Type a command, get its exit code and what it printed."""
+
+    def run(*arguments: object) -> Outcome:
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        code = end.value.code
+        return Outcome(code if isinstance(code, int) else int(code is not None), printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data set of four: two with tumour, one with FLAIR alone, one without tumour."""
+    folder = tmp_path_factory.mktemp("patients")
+    cases = (
+        PhantomCase("anna", 0),
+        PhantomCase("bert", 1),
+        PhantomCase("carl", 3, missing=(CHANNELS[0], CHANNELS[2])),
+        PhantomCase("dora", 4, tumour=False),
+    )
+    write_phantom_cases(folder, cases, TINY_SHAPE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model folder: random weights, the same every time, and a threshold of its own."""
+    torch.manual_seed(2)
+    config = ModelConfig(filters=(4, 8, 8), stem=2)
+    info = ModelInfo(name="tiny", model=config, postprocess=PostprocessConfig(threshold=0.45))
+    folder = tmp_path_factory.mktemp("package") / "models" / "default"
+    save_model(TrainedModel(info, create_network(config).eval()), folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """While the test runs, the shipped model is a tiny one."""
+    monkeypatch.setattr(model_folders, "files", lambda _: tiny_model.parents[1])
+    return tiny_model
+
+
+@pytest.fixture
+def files_of() -> Callable[[Path], dict[str, bytes]]:
+    """Every file below a folder with its content, hidden ones included."""
+    return lambda folder: {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }

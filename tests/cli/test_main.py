@@ -1,0 +1,67 @@
+"""How the command line ends: exit codes, one-line errors, and an interrupt."""
+
+import subprocess
+import sys
+
+import pytest
+
+from napari_brainseg.cli import main
+
+
+def test_python_m_shows_the_commands():
+    process = subprocess.run(
+        [sys.executable, "-m", "napari_brainseg", "--help"], capture_output=True, text=True, check=False
+    )
+
+    assert process.returncode == 0
+    assert process.stderr == ""
+    for word in ("cases", "segment", "train", "demo", "Not for diagnosis", "--debug"):
+        assert word in process.stdout
+
+
+@pytest.mark.parametrize("command", ["cases", "segment", "train", "demo"])
+def test_every_command_explains_itself_and_its_options(brainseg, command):
+    told = brainseg(command, "--help")
+
+    assert told.code == 0
+    assert "Usage: brainseg" in told.out
+    options = [line.strip() for line in told.out.splitlines() if line.strip().startswith("--")]
+    assert options
+    assert told.err == ""
+
+
+def test_an_unknown_command_is_a_usage_error(brainseg):
+    told = brainseg("diagnose")
+
+    assert told.code == 2
+    assert "No such command 'diagnose'" in told.err
+
+
+@pytest.mark.parametrize("error", [ValueError, FileNotFoundError, RuntimeError, MemoryError])
+def test_an_error_is_one_line_and_exit_code_1(brainseg, monkeypatch, tmp_path, error):
+    def fail(_: object) -> None:
+        raise error("what went wrong [and where]")
+
+    monkeypatch.setattr(sys.modules["napari_brainseg.cli.cases"], "find_cases", fail)
+    told = brainseg("cases", tmp_path)
+
+    assert (told.code, told.out) == (1, "")
+    assert told.err == "brainseg: what went wrong [and where]\n"
+
+
+def test_an_interrupt_is_one_word_and_exit_code_130(brainseg, monkeypatch, tmp_path):
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["napari_brainseg.cli.cases"], "find_cases", interrupt)
+    told = brainseg("cases", tmp_path)
+
+    assert (told.code, told.out, told.err) == (130, "", "stopped\n")
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_debug_shows_the_traceback(tmp_path, place):
+    arguments = ["cases", str(tmp_path / "nowhere")]
+
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        main(["--debug", *arguments] if place == "first" else [*arguments, "--debug"])

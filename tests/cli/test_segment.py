@@ -1,0 +1,319 @@
+"""``brainseg segment``: what it writes, what it refuses, and how it goes on after a bad case."""
+
+import json
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+
+from napari_brainseg.core import segmentation
+from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
+from napari_brainseg.core.model_folders import WEIGHTS_FILE
+from napari_brainseg.core.models import load_model
+from napari_brainseg.core.results import RESULT_FILE, SegmentationResult
+from napari_brainseg.core.volumes import read_volume
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    return load_model(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def expected(patients, model):
+    """What core makes of anna."""
+    return segmentation.segment(read_volume(find_cases(patients / "anna")[0]), model)
+
+
+@pytest.fixture
+def segment(brainseg, tiny_model, tmp_path):
+    """Segment into the folder ``out`` with the tiny model."""
+    return lambda *arguments: brainseg("segment", *arguments, "--output", tmp_path / "out", "--model", tiny_model)
+
+
+def read_slices(folder, name, count=5):
+    return np.stack([tifffile.imread(folder / f"{name}_{number}_mask.tif") for number in range(1, count + 1)])
+
+
+def test_kaggle_masks_are_what_core_gives(segment, patients, tmp_path, expected):
+    told = segment(patients / "anna")
+    folder = tmp_path / "out" / "anna"
+
+    assert told.code == 0
+    assert 0.1 < expected.mask.mean() < 0.9
+    assert np.array_equal(read_slices(folder, "anna"), expected.mask * 255)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(
+        [RESULT_FILE, *(f"anna_{number}_mask.tif" for number in range(1, 6))]
+    )
+
+
+def test_a_tiff_stack_is_what_core_gives(segment, patients, tmp_path, expected):
+    assert segment(patients / "anna", "--format", "tiff").code == 0
+
+    assert np.array_equal(tifffile.imread(tmp_path / "out" / "anna" / "anna_mask.tif"), expected.mask * 255)
+
+
+def test_nifti_is_what_core_gives(segment, patients, tmp_path, expected):
+    assert segment(patients / "anna", "--format", "nifti").code == 0
+
+    stored = np.asarray(nibabel.load(tmp_path / "out" / "anna" / "anna_mask.nii.gz").dataobj)
+    assert np.array_equal(stored.transpose(2, 1, 0), expected.mask)
+
+
+def test_an_unknown_format_is_a_usage_error_that_names_those_allowed(segment, patients, tmp_path):
+    told = segment(patients / "anna", "--format", "png")
+
+    assert told.code == 2
+    assert all(word in told.err for word in ("png", "kaggle", "tiff", "nifti"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_line_printed_tells_size_slice_time_and_device(segment, patients, expected):
+    told = segment(patients / "anna")
+    voxels = np.count_nonzero(expected.mask)
+    largest = np.count_nonzero(expected.mask, axis=(1, 2)).argmax() + 1
+
+    assert told.out.startswith(f"anna: tumour {voxels} voxels, largest in slice {largest}, ")
+    assert told.out.count("\n") == 1
+
+
+def test_segmentation_json_records_how_it_was_made(segment, patients, tmp_path, expected, model):
+    segment(patients / "anna", "--tta", "--batch-size", "2", "--threads", "1", "--threshold", "0.6")
+    result = SegmentationResult.model_validate_json((tmp_path / "out" / "anna" / RESULT_FILE).read_text())
+
+    assert result.case == "anna"
+    assert (result.tumour_millilitres, result.spacing_mm, result.spacing_source) == (None, None, "unknown")
+    assert result.files == tuple(f"anna_{number}_mask.tif" for number in range(1, 6))
+    assert result.provenance.model == "tiny"
+    assert result.provenance.weights_sha256 == model.info.provenance.weights_sha256
+    assert result.provenance.settings == SegmentConfig(tta=True, batch_size=2, threads=1)
+    assert result.provenance.postprocess == PostprocessConfig(threshold=0.6)
+    assert result.provenance.seconds > 0
+    assert {"python", "napari-brainseg", "torch", "monai", "numpy"} <= result.provenance.versions.keys()
+    masks = read_slices(tmp_path / "out" / "anna", "anna")
+    assert result.tumour_voxels == np.count_nonzero(masks)
+
+
+def test_missing_sequences_are_recorded(segment, patients, tmp_path):
+    segment(patients / "carl")
+    content = json.loads((tmp_path / "out" / "carl" / RESULT_FILE).read_text())
+
+    assert content["missing_sequences"] == ["pre-contrast", "post-contrast"]
+
+
+def test_json_is_all_that_is_printed(segment, patients, expected):
+    told = segment(patients / "anna", patients / "dora", "--json")
+    content = json.loads(told.out)
+
+    assert told.code == 0
+    assert [case["case"] for case in content["cases"]] == ["anna", "dora"]
+    assert content["cases"][0]["tumour_voxels"] == np.count_nonzero(expected.mask)
+    assert content["failed"] == {}
+
+
+def test_the_models_own_threshold_holds_until_another_is_given(segment, patients, tmp_path, expected):
+    segment(patients / "anna")
+    assert np.array_equal(read_slices(tmp_path / "out" / "anna", "anna"), (expected.probability >= 0.45) * 255)
+
+    segment(patients / "anna", "--overwrite", "--threshold", "0.6")
+    assert np.array_equal(read_slices(tmp_path / "out" / "anna", "anna"), (expected.probability >= 0.6) * 255)
+
+
+@pytest.mark.parametrize(
+    ("flags", "changes"),
+    [
+        (["--keep-share", "1"], {"keep_share": 1}),
+        (["--min-voxels", "40"], {"min_voxels": 40}),
+        (["--fill-holes"], {"fill_holes": True}),
+        (["--closing", "--no-fill-holes"], {"closing": True}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_clean_up_flags_change_the_mask(segment, patients, tmp_path, expected, flags, changes):
+    segment(patients / "anna", *flags)
+    wanted = segmentation.postprocess(expected.probability, PostprocessConfig(threshold=0.45, **changes))
+
+    assert not np.array_equal(wanted, expected.mask)
+    assert np.array_equal(read_slices(tmp_path / "out" / "anna", "anna"), wanted * 255)
+
+
+def test_several_inputs_are_segmented_in_order(segment, patients, tmp_path):
+    told = segment(patients / "dora", patients / "anna")
+
+    assert [line.split(":")[0] for line in told.out.splitlines()] == ["dora", "anna"]
+    assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["anna", "dora"]
+
+
+@pytest.fixture
+def with_bad_ones(patients, tmp_path):
+    """A data set whose second case has a damaged slice and whose third has masks only."""
+    folder = tmp_path / "data"
+    shutil.copytree(patients, folder)
+    (folder / "bert" / "bert_3.tif").write_bytes(b"II*\0 nothing")
+    for file in (folder / "carl").glob("carl_?.tif"):
+        file.unlink()
+    return folder
+
+
+def test_a_bad_case_in_the_middle_is_named_at_the_end_and_the_others_are_done(segment, with_bad_ones, tmp_path):
+    told = segment(with_bad_ones)
+
+    assert told.code == 1
+    assert [line.split(":")[0] for line in told.out.splitlines()] == ["anna", "dora"]
+    bert, carl, summary = told.err.splitlines()
+    assert bert.startswith("bert: ")
+    assert "bert_3.tif" in bert
+    assert carl.startswith("carl: ")
+    assert summary == "2 of 4 cases could not be segmented"
+    assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["anna", "dora"]
+
+
+def test_json_names_the_bad_cases_too(segment, with_bad_ones):
+    told = segment(with_bad_ones, "--json")
+    content = json.loads(told.out)
+
+    assert told.code == 1
+    assert list(content["failed"]) == ["bert", "carl"]
+    assert len(content["cases"]) == 2
+
+
+def test_a_network_that_fails_on_one_case_does_not_stop_the_others(segment, patients, monkeypatch):
+    predict = segmentation.predict
+
+    def fail_on_bert(volume, *arguments, **more):
+        if volume.name == "bert":
+            raise RuntimeError("the kernel does not like this shape")
+        return predict(volume, *arguments, **more)
+
+    monkeypatch.setattr(segmentation, "predict", fail_on_bert)
+    told = segment(patients)
+
+    assert told.code == 1
+    assert [line.split(":")[0] for line in told.out.splitlines()] == ["anna", "carl", "dora"]
+    assert "bert: the kernel does not like this shape" in told.err
+
+
+def test_a_second_run_refuses_and_changes_nothing(segment, patients, tmp_path, files_of):
+    segment(patients / "bert")
+    before = files_of(tmp_path / "out")
+    told = segment(patients, "--threshold", "0.9")
+
+    assert told.code == 1
+    assert told.out == ""
+    assert told.err == (
+        f"brainseg: {tmp_path / 'out' / 'bert'} holds results already; choose another --output or give --overwrite\n"
+    )
+    assert files_of(tmp_path / "out") == before
+
+
+def test_overwrite_replaces_the_results(segment, patients, tmp_path, expected):
+    segment(patients / "anna", "--threshold", "0.9")
+    assert segment(patients / "anna", "--overwrite").code == 0
+
+    assert np.array_equal(read_slices(tmp_path / "out" / "anna", "anna"), expected.mask * 255)
+
+
+def test_overwriting_in_another_format_leaves_no_former_mask_behind(segment, patients, tmp_path):
+    segment(patients / "anna")
+    assert segment(patients / "anna", "--overwrite", "--format", "nifti").code == 0
+
+    assert sorted(file.name for file in (tmp_path / "out" / "anna").iterdir()) == ["anna_mask.nii.gz", RESULT_FILE]
+
+
+def test_overwriting_spares_files_that_are_no_results(segment, patients, tmp_path):
+    segment(patients / "anna")
+    (tmp_path / "out" / "anna" / "notes.txt").write_text("mine")
+    segment(patients / "anna", "--overwrite", "--format", "tiff")
+
+    assert (tmp_path / "out" / "anna" / "notes.txt").read_text() == "mine"
+
+
+def test_two_cases_of_one_name_are_refused(segment, patients, tmp_path):
+    shutil.copytree(patients / "anna", tmp_path / "elsewhere" / "anna")
+    told = segment(patients / "anna", tmp_path / "elsewhere")
+
+    assert told.code == 1
+    assert told.err.startswith("brainseg: two cases are called anna: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_bad_path_among_good_ones_is_said_before_anything_is_done(segment, patients, tmp_path):
+    told = segment(patients / "anna", tmp_path / "nowhere")
+
+    assert told.code == 1
+    assert told.err == f"brainseg: {tmp_path / 'nowhere'} does not exist\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_no_model_is_refused(brainseg, patients, tmp_path):
+    told = brainseg("segment", patients / "anna", "--output", tmp_path / "out", "--model", tmp_path)
+
+    assert told.code == 1
+    assert told.err.startswith(f"brainseg: {tmp_path} is not a model: allowed are 'default' and ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_model_is_refused(brainseg, patients, tmp_path, tiny_model):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / WEIGHTS_FILE).write_bytes(b"nothing")
+    told = brainseg("segment", patients / "anna", "--output", tmp_path / "out", "--model", folder)
+
+    assert told.code == 1
+    assert "is damaged" in told.err
+    assert told.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_device_that_is_not_there_is_named(segment, patients, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    told = segment(patients / "anna", "--device", "cuda")
+
+    assert told.code == 1
+    assert "the device 'cuda' is not available here" in told.err
+
+
+@pytest.mark.parametrize("moment", ["segmenting", "writing"])
+def test_ctrl_c_ends_with_130_and_leaves_only_whole_files(
+    segment, patients, tmp_path, monkeypatch, files_of, moment, expected
+):
+    """In the second case: the first one's results stay."""
+    calls = []
+    target, name = (segmentation, "predict") if moment == "segmenting" else (tifffile, "imwrite")
+    function = getattr(target, name)
+
+    def interrupted(*arguments, **more):
+        calls.append(arguments)
+        if len(calls) == (2 if moment == "segmenting" else 8):
+            raise KeyboardInterrupt
+        return function(*arguments, **more)
+
+    monkeypatch.setattr(target, name, interrupted)
+    told = segment(patients)
+    files = files_of(tmp_path / "out")
+
+    assert told.code == 130
+    assert told.err == "stopped\n"
+    assert {file.split("/")[0] for file in files} == {"anna"}
+    assert not [file for file in files if "/." in file]
+    assert np.array_equal(read_slices(tmp_path / "out" / "anna", "anna"), expected.mask * 255)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(segment, patients, tmp_path, monkeypatch, files_of):
+    write, calls = tifffile.imwrite, []
+
+    def full(path, *arguments, **more):
+        calls.append(path)
+        if len(calls) == 3:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        return write(path, *arguments, **more)
+
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    told = segment(patients / "anna")
+
+    assert told.code == 1
+    assert "anna: [Errno 28] No space left on device" in told.err
+    assert files_of(tmp_path) == {}
