@@ -379,3 +379,9 @@ def test_split_of_two_patients_gives_one_each() -> None:
 def test_split_of_one_patient_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 patients, but there is 1"):
         split_cases(visits(1, times=3), 0.5)
+
+
+def test_single_picture_beside_the_slices_is_no_case(touch: Touch) -> None:
+    case = only_case(touch("p", [*slices("p", (1, 2)), "overview.tif"]))
+    assert case.name == "p"
+    assert case.problems == ("overview.tif is not part of the case",)

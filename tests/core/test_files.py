@@ -46,6 +46,7 @@ def test_failing_block_keeps_the_old_file_and_nothing_else(tmp_path: Path) -> No
 def test_temporary_name_ends_like_the_file_and_is_hidden(tmp_path: Path, name: str, suffix: str) -> None:
     """Writers decide by the suffix what to write, and finding cases passes over hidden files."""
     with atomic_path(tmp_path / name) as temporary:
+        temporary.touch()
         assert temporary.name.endswith(suffix)
         assert temporary.name.startswith(".")
 

@@ -179,6 +179,16 @@ def test_nifti_mask_is_turned_like_its_image(tmp_path: Path, axcodes: str) -> No
     assert found[3, 2, 1] == 1
 
 
+def test_nifti_mask_elsewhere_in_space_is_refused(tmp_path: Path) -> None:
+    voxels = np.zeros((5, 6, 7), np.uint8)
+    nibabel.save(nibabel.Nifti1Image(voxels + 9, np.diag([-2.0, -3, 4, 1])), tmp_path / "p_flair.nii")
+    moved = np.diag([-2.0, -3, 4, 1])
+    moved[0, 3] = 15
+    nibabel.save(nibabel.Nifti1Image(voxels, moved), tmp_path / "p_mask.nii.gz")
+    with pytest.raises(ValueError, match=r"p_mask\.nii\.gz lies elsewhere in space"):
+        read(tmp_path)
+
+
 def test_damaged_nifti_mask_is_named(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.zeros((5, 6, 7), np.uint8), np.eye(4)), tmp_path / "p.nii")
     (tmp_path / "p_mask.nii.gz").write_bytes(b"\x1f\x8b broken")

@@ -236,3 +236,10 @@ def test_model_whose_saving_fails_is_no_model(
     with pytest.raises(FileNotFoundError, match="is not a model"):
         load_model(tmp_path / "m")
     assert not [path for path in (tmp_path / "m").iterdir() if path.name.startswith(".")]
+
+
+def test_saving_over_a_model_is_refused_and_changes_nothing(saved: Path, untrained: TrainedModel) -> None:
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    with pytest.raises(FileExistsError, match=r"model\.json exists already"):
+        save_model(untrained, saved)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before

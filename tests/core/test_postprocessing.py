@@ -98,7 +98,7 @@ def test_closing_at_the_border_is_that_of_a_larger_image() -> None:
 
 def test_closing_uses_a_5_x_5_ellipse() -> None:
     footprint = np.ones((5, 5), bool)
-    footprint[[0, 0, -1, -1], [0, -1, 0, -1]] = False
+    footprint[np.ix_([0, -1], [0, 1, 3, 4])] = False  # as OpenCV's MORPH_ELLIPSE
     probability = np.pad(np.random.default_rng(2).random((2, 30, 30)), ((0, 0), (6, 6), (6, 6)))
     mask = postprocess(probability, PostprocessConfig(closing=True, threshold=0.9))
     for plane, found in zip(probability, mask, strict=True):

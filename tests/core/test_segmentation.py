@@ -407,3 +407,12 @@ def test_number_of_threads_is_the_one_asked_for(
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     segment(volume, untrained, SegmentConfig(device="cpu", threads=3))
     assert asked == [3]
+
+
+def test_head_box_holds_what_only_one_slice_shows() -> None:
+    array = np.zeros((40, 128, 128), np.uint8)
+    array[:, 40:80, 40:80] = 200
+    array[3, 100:120, 40:80] = 200
+    rows, columns = head_box(volume_of_array(array, "v"), ModelConfig())
+    assert (rows.start, rows.stop) == (32, 128)
+    assert (columns.start, columns.stop) == (32, 88)

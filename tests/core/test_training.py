@@ -413,6 +413,14 @@ def test_fine_tuning_leaves_the_parent_alone(
     assert (tmp_path / "child" / "weights.safetensors").read_bytes() != before["weights.safetensors"]
 
 
+def test_patient_that_the_parent_was_trained_on_is_not_validated_on(
+    cases: list[Case], quick: TrainConfig, trained_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="was trained on patient anna"):
+        train(cases[2:3], cases[:1], tmp_path / "child", None, quick, parent=trained_folder)
+    assert not (tmp_path / "child").exists()
+
+
 # Parts
 
 NORMALISATION = NormalisationConfig()

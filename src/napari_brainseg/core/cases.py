@@ -79,15 +79,20 @@ class Case:
     @property
     def patient(self) -> str:
         """Whom the case belongs to: ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, else the case's own name."""
-        name = _NAMESAKE.sub("", self.name)
-        parts = name.split("_")
-        return "_".join(parts[:3]) if parts[0] == "TCGA" and len(parts) > 3 else name
+        return patient_of(self.name)
 
     @property
     def site(self) -> str:
         """TCGA's code of the hospital (``CS`` in ``TCGA_CS_4941``), empty elsewhere."""
         parts = self.name.split("_")
         return parts[1] if parts[0] == "TCGA" and len(parts) > 2 else ""
+
+
+def patient_of(name: str) -> str:
+    """Whom a case of this name belongs to: see `Case.patient`."""
+    name = _NAMESAKE.sub("", name)
+    parts = name.split("_")
+    return "_".join(parts[:3]) if parts[0] == "TCGA" and len(parts) > 3 else name
 
 
 def find_cases(path: Path | str) -> list[Case]:
@@ -205,6 +210,9 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
     for name in [name for name, members in slices.items() if is_stack(members[0][2])]:
         for _, is_mask, file in slices.pop(name):
             stacks[_MASK.sub("", file.stem)].append((is_mask, file))
+    if slices:  # a single picture beside the slices is not a case of its own
+        for name in [name for name, members in stacks.items() if not any(is_stack(file) for _, file in members)]:
+            strays += [file for _, file in stacks.pop(name)]
     cases = [_slices_case(stem or folder.name, folder, members) for stem, members in slices.items()]
     cases += [_stack_case(stem, folder, members) for stem, members in stacks.items()]
     cases += [_nifti_case(stem or folder.name, folder, members) for stem, members in nifti.items()]

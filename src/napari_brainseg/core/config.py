@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 FLAIR = "FLAIR"
 CHANNELS = ("pre-contrast", FLAIR, "post-contrast")
@@ -11,7 +11,16 @@ CHANNELS = ("pre-contrast", FLAIR, "post-contrast")
 
 NetworkName = Literal["unet", "resunet", "attention_unet"]
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
-Range = tuple[float, float]
+
+
+def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] > limits[1]:
+        raise ValueError(f"the range {limits} has its ends the wrong way round")
+    return limits
+
+
+Range = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ascending)]
+PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -49,7 +58,7 @@ class ModelConfig(Settings):
     """What the network is and what it is fed: enough to build it again."""
 
     network: NetworkName = Field("unet", title="Network", description="The architecture, one of MONAI's.")
-    filters: tuple[int, ...] = Field(
+    filters: tuple[PositiveInt, ...] = Field(
         (24, 48, 96, 192, 256),
         min_length=3,
         title="Filters",
@@ -109,17 +118,19 @@ class AugmentationConfig(Settings):
     """How training images are varied; each range is drawn from uniformly, per image."""
 
     rotation: float = Field(30, ge=0, le=180, title="Rotation", description="Largest turn, in degrees.")
-    scale: Range = Field((0.7, 1.4), title="Scale", description="Magnification.")
+    scale: PositiveRange = Field((0.7, 1.4), title="Scale", description="Magnification.")
     shear: float = Field(0.1, ge=0, le=1, title="Shear", description="Largest shear.")
     shift: float = Field(0.1, ge=0, le=1, title="Shift", description="Largest shift, as a share of the window.")
     flip: Probability = Field(0.5, title="Flip", description="Chance of a left-right mirror image.")
     reverse: Probability = Field(0.5, title="Reverse", description="Chance that the neighbour slices swap sides.")
-    gain: Range = Field((0.75, 1.3), title="Contrast", description="Factor on each channel.")
+    gain: PositiveRange = Field((0.75, 1.3), title="Contrast", description="Factor on each channel.")
     offset: float = Field(0.3, ge=0, title="Brightness", description="Largest offset of each channel, in SD.")
-    gamma: Range = Field((0.7, 1.5), title="Gamma", description="Exponent on each channel.")
+    gamma: PositiveRange = Field((0.7, 1.5), title="Gamma", description="Exponent on each channel.")
     noise: float = Field(0.15, ge=0, title="Noise", description="Largest SD of added noise.")
     blur: Range = Field((0.5, 1.2), title="Blur", description="SD of the Gaussian blur, in pixels.")
-    low_resolution: Range = Field((0.5, 1.0), title="Low resolution", description="Share of the resolution kept.")
+    low_resolution: PositiveRange = Field(
+        (0.5, 1.0), title="Low resolution", description="Share of the resolution kept."
+    )
     chance: Probability = Field(
         0.25, title="Chance", description="Chance of each of gamma, noise, blur and low resolution."
     )

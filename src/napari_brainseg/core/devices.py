@@ -59,7 +59,7 @@ def choose_device(name: DeviceName = "auto", threads: int = 0) -> Device:
     chosen = name if name != "auto" else next(key for key, there in available.items() if there)
     wish = "chosen by the user" if name != "auto" else "the fastest here"
     if chosen == "cuda":
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
         return Device(chosen, dtype, f"{wish}: {torch.cuda.get_device_name()}")
     if chosen == "mps":
         return Device(chosen, torch.float32, wish)

@@ -14,7 +14,18 @@ from nibabel import orientations
 
 from .cases import Case
 from .files import atomic_path
-from .volumes import AXES, READ_THREADS, Array, Spacing, Volume, read_nifti, read_slice, read_stack
+from .volumes import (
+    AXES,
+    READ_THREADS,
+    Affine,
+    Array,
+    Spacing,
+    Volume,
+    oriented_affine,
+    read_nifti,
+    read_slice,
+    read_stack,
+)
 
 MaskFormat = Literal["kaggle", "tiff", "nifti"]
 Mask = npt.NDArray[np.uint8]
@@ -49,7 +60,11 @@ def read_mask(case: Case, volume: Volume) -> Mask | None:
                 lambda file: file and _fitting(_binary(read_slice(file), file), volume.shape[1:], file), case.masks
             )
             return np.stack([np.zeros(volume.shape[1:], np.uint8) if plane is None else plane for plane in planes])
-    array = read_nifti(files[0])[0] if case.layout == "nifti" else read_stack(files[0])[0]
+    if case.layout == "nifti":
+        array, affine, stored = read_nifti(files[0])
+        _check_position(oriented_affine(affine, stored, array.shape[:3]), volume, files[0])
+    else:
+        array, _ = read_stack(files[0])
     return _fitting(_binary(array, files[0]), volume.shape, files[0])
 
 
@@ -152,6 +167,15 @@ def _binary(array: Array, file: Path) -> Mask:
         shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
         raise ValueError(f"{file} is not a binary mask: it holds {shown}; allowed are 0, 1 and 255")
     return (array > 0).astype(np.uint8)
+
+
+def _check_position(affine: Affine, volume: Volume, file: Path) -> None:
+    """Compare where the voxels are, which may be stored in another order."""
+    if volume.affine is None:
+        return
+    expected = oriented_affine(volume.affine, volume.stored_axes, volume.shape)
+    if not np.allclose(affine, expected, atol=0.01):
+        raise ValueError(f"{file} lies elsewhere in space than the images of {volume.name}; register them first")
 
 
 def _fitting(mask: Mask, shape: tuple[int, ...], file: Path) -> Mask:

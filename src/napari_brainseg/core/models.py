@@ -54,15 +54,22 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> TrainedModel:
     return TrainedModel(info, network)
 
 
-def save_model(model: TrainedModel, folder: Path | str) -> TrainedModel:
+def save_model(model: TrainedModel, folder: Path | str, *, overwrite: bool = False) -> TrainedModel:
     """Write a model folder: the weights first, as float16, and ``model.json`` last.
 
     Returns
     -------
     TrainedModel
         The same model, its provenance completed with versions and the weights' SHA-256.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a model already and `overwrite` is not set.
     """
     folder = Path(folder)
+    if not overwrite and (folder / INFO_FILE).exists():
+        raise FileExistsError(f"{folder / INFO_FILE} exists already; choose another folder or allow overwriting")
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: _stored(tensor) for name, tensor in read_weights(model.network).items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:

@@ -24,9 +24,9 @@ from .volumes import Volume
 FloatArray = npt.NDArray[np.float32]
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
-_BOX_FOREGROUND, _BOX_SHARE, _MARGIN = 0.1, 0.005, 8
-"""A row or column belongs to the head if this share of its voxels is brighter than this share of the bright end; so
-many pixels around the head are kept. Noise in the air stays below both."""
+_BOX_FOREGROUND, _BOX_SHARE, _MARGIN = 0.1, 0.02, 8
+"""A row or column belongs to the head if in some slice the second share of it is brighter than the first share of the
+bright end; so many pixels around the head are kept. Noise in the air stays below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,8 @@ def segment(
 class Runner:
     """A network on a device that keeps going when memory runs out: with half the batch, and at last on the CPU.
 
+    It moves the network to its device: one network serves one runner at a time.
+
     Attributes
     ----------
     device : Device
@@ -240,7 +242,7 @@ def head_box(volume: Volume, model: ModelConfig) -> tuple[slice, slice]:
     bright = head_mask(flair, model.normalisation.model_copy(update={"foreground": _BOX_FOREGROUND}))
     box = []
     for axis in (1, 2):
-        used = np.flatnonzero(bright.mean(axis=(0, 3 - axis)) > _BOX_SHARE)
+        used = np.flatnonzero(bright.mean(axis=3 - axis).max(axis=0) > _BOX_SHARE)
         low, high = (2 * used[0], 2 * used[-1] + 2) if used.size else (0, volume.shape[axis])
         box.append(slice(max(low - _MARGIN, 0), min(high + _MARGIN, volume.shape[axis])))
     return box[0], box[1]

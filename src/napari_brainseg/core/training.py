@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from .augmentation import augment
-from .cases import Case
+from .cases import Case, patient_of
 from .config import ModelConfig, PostprocessConfig, Settings, TrainConfig
 from .devices import Device, choose_device
 from .files import atomic_path
@@ -104,8 +104,8 @@ def train(
     FileExistsError
         If there is a model or a run in `output` already and `resume` is not set.
     ValueError
-        If the cases cannot be trained on, a patient is on both sides, the run to resume was another one, or the loss
-        becomes NaN.
+        If the cases cannot be trained on, a patient is on both sides or was trained on by the parent, the run to resume
+        was another one, or the loss becomes NaN.
     """
     output = Path(output)
     config = config or TrainConfig()
@@ -118,9 +118,9 @@ def train(
         validation_cases=tuple(case.name for case in validation_cases),
         parent_sha256=start.info.provenance.weights_sha256 if start else None,
     )
-    _check_patients(train_cases, validation_cases)
+    _check_patients(train_cases, validation_cases, start.info.train_cases if start else ())
     _check_folder(output, run, resume=resume)
-    device = choose_device(config.device, config.threads)
+    device = _for_training(choose_device(config.device, config.threads))
     training = _read_samples(train_cases, model, on_progress)
     validation = _read_samples(validation_cases, model, on_progress)
     sampler = Sampler(training, config)
@@ -171,7 +171,7 @@ def train(
             parent_sha256=run.parent_sha256,
         ),
     )
-    return save_model(TrainedModel(info, averaged.eval().cpu()), output)
+    return save_model(TrainedModel(info, averaged.eval().cpu()), output, overwrite=resume)
 
 
 class Sampler:
@@ -234,6 +234,11 @@ def make_batch(
         images.append(functional.pad(slices, padding, mode="replicate"))
         masks.append(functional.pad(torch.from_numpy(sample.mask[index]), padding))
     return torch.stack(images), torch.stack(masks).to(device.name)
+
+
+def _for_training(device: Device) -> Device:
+    """Small gradients vanish in float16; bfloat16 keeps them."""
+    return replace(device, dtype=torch.float32) if device.dtype == torch.float16 else device
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
@@ -312,11 +317,15 @@ def _read_samples(cases: Sequence[Case], model: ModelConfig, on_progress: OnProg
     return samples
 
 
-def _check_patients(train_cases: Sequence[Case], validation_cases: Sequence[Case]) -> None:
+def _check_patients(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
     if not train_cases:
         raise ValueError("there is no case to train on")
     if both := {case.patient for case in train_cases} & {case.patient for case in validation_cases}:
         raise ValueError(f"patient {min(both)} is among the training and the validation cases")
+    if seen := {patient_of(name) for name in known} & {case.patient for case in validation_cases}:
+        raise ValueError(
+            f"the model to start from was trained on patient {min(seen)}, so it cannot be validated on that patient"
+        )
 
 
 def _check_folder(output: Path, run: Run, *, resume: bool) -> None:

@@ -326,6 +326,14 @@ def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
     return np.moveaxis(orientations.apply_orientation(array, turn), (0, 1, 2), (2, 1, 0)), affine, stored
 
 
+def oriented_affine(affine: Affine, stored: tuple[str, ...], shape: tuple[int, ...]) -> Affine:
+    """Affine from voxel (x, y, z) in our directions to mm, of an array (Z, Y, X) whose stored affine is given."""
+    turn = orientations.ornt_transform(orientations.axcodes2ornt(stored), orientations.axcodes2ornt(AXES))
+    stored_shape = [shape[::-1][int(axis)] for axis in turn[:, 0]]
+    oriented: Affine = affine @ orientations.inv_ornt_aff(turn, stored_shape)
+    return oriented
+
+
 def _read_nifti_volume(case: Case) -> Volume:
     parts = [read_nifti(file) for file in case.images]
     array, affine, stored = parts[0]
