@@ -135,7 +135,7 @@ def test_two_cases_of_one_name_can_both_be_chosen(tab, viewer, add_layers):
     add_layers(viewer, namesake)
 
     assert images_of(tab) == ("anna", "anna (2)")
-    assert tab.volume() is namesake
+    assert tab.picker.volume() is namesake
 
 
 def test_a_case_replaced_by_another_is_no_choice_any_more(tab, viewer, add_layers):
@@ -145,7 +145,7 @@ def test_a_case_replaced_by_another_is_no_choice_any_more(tab, viewer, add_layer
     add_layers(viewer, make_phantom(2, SHAPE, name="bert")[0])
 
     assert images_of(tab) == ("bert",)
-    assert tab.volume().name == "bert"
+    assert tab.picker.volume().name == "bert"
 
 
 def test_separate_layers_are_asked_for_only_where_they_are_chosen(viewer, open_segment_tab):
@@ -159,7 +159,7 @@ def test_separate_layers_are_asked_for_only_where_they_are_chosen(viewer, open_s
     for box, layer in zip(tab.channels, layers, strict=True):
         box.value = layer
 
-    assert np.array_equal(tab.volume().array, array)
+    assert np.array_equal(tab.picker.volume().array, array)
     layers[0].name = "renamed"
     assert tab.images.value == SEPARATE
     assert tab.channels[0].value is layers[0]
@@ -515,6 +515,17 @@ def test_this_slice_after_an_edit_keeps_the_edit_and_the_other_slices(segmented,
     assert np.array_equal(segmented.result.layer.data, expected.mask)
 
 
+def test_slices_of_two_models_are_not_put_together(segmented, viewer, finish, tmp_path, save_tiny_model):
+    segmented.choose_model(str(save_tiny_model(tmp_path / "mine", seed=3)))
+    viewer.dims.set_point(0, 4)
+    segmented.run(this_slice=True)
+    finish(segmented)
+
+    (layer,) = predictions(viewer)
+    assert np.flatnonzero(layer.data.any(axis=(1, 2))).tolist() == [4]
+    assert layer.metadata[METADATA]["provenance"]["model"] == "mine"
+
+
 # what is said of the result
 
 
@@ -575,7 +586,7 @@ def test_a_voxel_size_moves_all_layers_of_the_case_and_gives_millilitres(
         assert {str(unit) for unit in layer.units} == {"millimeter"}
     millilitres = np.count_nonzero(tab.result.layer.data) * 5 * 0.5 * 0.75 / 1000
     assert tab.size_line.text().startswith(f"Tumour {millilitres:.1f} mL, ")
-    assert tab.volume().spacing == (5, 0.5, 0.75)
+    assert tab.picker.volume().spacing == (5, 0.5, 0.75)
     if kind != "flat":
         assert viewer.dims.current_step[0] == 4
 

@@ -53,6 +53,8 @@ class ResultLayer:
         self.settings = settings
         self.probability = np.zeros(volume.shape, np.float32)
         self.provenance: dict[str, Any] = {}
+        self.made_with: tuple[object, ...] = ()
+        """What all slices have in common: those of two models are not put together."""
         self.layer = self._add_layer(place_of(images))
 
     @property

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, PushButton
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
@@ -14,26 +13,26 @@ from qtpy.QtCore import QEvent, QSettings
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import qthrottled
 
-from ..core.config import CHANNELS, FLAIR, PostprocessConfig, SegmentConfig
+from ..core.config import PostprocessConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL, read_model_info
 from ..core.progress import Progress
 from ..core.results import measure_tumour
 from ..core.volumes import Volume
+from .buttons import allow
 from .commands import segment_command
 from .engine import Engine, prepare_engine, segment_in_task
 from .form import read_form, show_settings
+from .image_picker import NO_IMAGES, ImagePicker, offer
 from .recent_models import describe_model, model_choices, recent_models, remember_model
 from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
-from .sources import Source, combine_layers, known_volume, named_sources, set_spacing
+from .sources import known_volume, set_spacing
 from .task import Task
 
 if TYPE_CHECKING:
     from ..core.segmentation import Segmentation, SlicePrediction
 
-_SEPARATE = "Three separate layers..."
 _CHOOSE_MODEL = "Choose a model folder..."
-_NO_IMAGES = "Open a case or an image first"
 _LOADING = "Loading the model..."
 _KEY = "Shift-S"
 _MAPS = ("probability", "uncertainty")
@@ -59,13 +58,13 @@ class SegmentWidget(SegmentForm):
         self._engine: Engine | None = None
         self._started = 0.0
         self._is_closed = False
-        self._sources: dict[str, Source] = {}
         self._model_name = DEFAULT_MODEL
         self._settings = QSettings("napari-brainseg", "napari-brainseg")
         self._show_size = qthrottled(self._show_size_now, timeout=150, parent=self)
         self._apply = qthrottled(self._apply_now, timeout=50, parent=self)
+        self.picker = ImagePicker(viewer, self.images, self.channels, self._images_chosen)
         self._connect()
-        self.refresh_images()
+        self.picker.follow()
         self.choose_model(DEFAULT_MODEL)
 
     @property
@@ -80,33 +79,12 @@ class SegmentWidget(SegmentForm):
 
     # what can be chosen
 
-    def refresh_images(self, event: Any = None) -> None:
-        """Offer what the viewer holds now; what is new is taken, else the choice stays where it still exists."""
-        before, chosen = self._sources, self.images.value
-        self._sources = named_sources(self.viewer.layers)
-        plain = [layer for layer in self.viewer.layers if isinstance(layer, Image) and not known_volume(layer)]
-        names = [*self._sources, *([_SEPARATE] if len(plain) > 1 else [])]
-        _offer(self.images, names or [_NO_IMAGES], self._next_choice(before, chosen, names) if names else _NO_IMAGES)
-        for box in self.channels:
-            _offer(box, [(layer.name, layer) for layer in plain], box.value if box.value in plain else None)
-        self._images_chosen()
-
-    def _next_choice(self, before: dict[str, Source], chosen: str, names: list[str]) -> str:
-        former = {layer for source in before.values() for layer in source.layers}
-        new = [name for name, source in self._sources.items() if former.isdisjoint(source.layers)]
-        if chosen == _SEPARATE and _SEPARATE in names:
-            new = [name for name in new if self._sources[name].is_case]
-            return new[-1] if new else _SEPARATE
-        layers = set(before[chosen].layers) if chosen in before else set()  # they may have another name by now
-        same = [name for name, source in self._sources.items() if not layers.isdisjoint(source.layers)]
-        return (new or same or list(self._sources))[-1]
-
     def refresh_models(self) -> None:
         """Offer the shipped model, those used lately, and a folder to be chosen."""
         folders = recent_models(self._settings)
         if self._model_name not in (DEFAULT_MODEL, *folders):
             folders = [self._model_name, *folders]
-        _offer(self.model, [*model_choices(folders), (_CHOOSE_MODEL, _CHOOSE_MODEL)], self._model_name)
+        offer(self.model, [*model_choices(folders), (_CHOOSE_MODEL, _CHOOSE_MODEL)], self._model_name)
 
     def choose_model(self, name: str) -> None:
         """Use a shipped model or a model folder from now on; a folder that holds none is refused."""
@@ -146,13 +124,14 @@ class SegmentWidget(SegmentForm):
             self.stop()
             return
         try:
-            volume, images = self.volume(), self._chosen_image()
-        except ValueError as error:
+            volume, images = self.picker.volume(), self.picker.image
+            weights = read_model_info(self._model_name).provenance.weights_sha256
+        except (OSError, ValueError) as error:
             self._fail(error)
             return
         assert images
-        first = self._slice_in_view(images)
-        begin = partial(self._begin_result, images, volume, this_slice)
+        first = self.picker.slice_in_view()
+        begin = partial(self._begin_result, images, volume, (weights, self.config().tta), this_slice)
         self._work(volume, first, (first,) if this_slice else (), begin)
 
     def stop(self) -> None:
@@ -160,20 +139,6 @@ class SegmentWidget(SegmentForm):
         if self.is_running:
             self._tasks["segment"].stop()
             self._enable_buttons()
-
-    def volume(self) -> Volume:
-        """Return the chosen images.
-
-        Raises
-        ------
-        ValueError
-            If nothing is chosen, or it cannot be segmented.
-        """
-        if self.images.value == _SEPARATE:
-            return combine_layers(tuple(box.value for box in self.channels))
-        if self.images.value not in self._sources:
-            raise ValueError(f"{_NO_IMAGES}: there is nothing to segment")
-        return self._sources[self.images.value].volume()
 
     def command(self) -> str:
         """Return the command line that does the same.
@@ -184,7 +149,7 @@ class SegmentWidget(SegmentForm):
             If the images were not opened from a case on disk, or the model is not there any more.
         """
         own = read_model_info(self._model_name).postprocess
-        return segment_command(self.volume(), self._model_name, own, self.config(), self.postprocessing())
+        return segment_command(self.picker.volume(), self._model_name, own, self.config(), self.postprocessing())
 
     def event(self, event: QEvent) -> bool:
         """Stop all work when the tab is closed."""
@@ -216,16 +181,20 @@ class SegmentWidget(SegmentForm):
         )
         self._enable_buttons()
 
-    def _begin_result(self, images: Image, volume: Volume, this_slice: bool) -> ResultLayer:
+    def _begin_result(
+        self, images: Image, volume: Volume, made_with: tuple[object, ...], this_slice: bool
+    ) -> ResultLayer:
         """Where the slices go. Only now that there are some: until then the former result stays as it is."""
         former = self._result_of(images)
-        if former and this_slice and former.volume.shape == volume.shape:
+        if former and this_slice and (former.made_with, former.volume.shape) == (made_with, volume.shape):
+            former.settings = self.postprocessing()
             former.spare_edits()
             return former
         if former:
             former.retire()
             self._results = [result for result in self._results if result is not former]
         result = ResultLayer(self.viewer, images, volume, self.postprocessing(), self._show_size)
+        result.made_with = made_with
         self._results.append(result)
         return result
 
@@ -265,11 +234,6 @@ class SegmentWidget(SegmentForm):
     # what the controls do
 
     def _connect(self) -> None:
-        layers = self.viewer.layers.events
-        for signal in (layers.inserted, layers.removed, layers.reordered):
-            signal.connect(self._layers_changed)
-        self.images.changed.connect(self._images_chosen)
-        self.channels[CHANNELS.index(FLAIR)].changed.connect(self._images_chosen)
         self.model.changed.connect(self._model_chosen)
         self.run_button.clicked.connect(lambda: self.run())
         self.slice_button.clicked.connect(lambda: self.run(this_slice=True))
@@ -291,11 +255,7 @@ class SegmentWidget(SegmentForm):
             self._tasks["segment"].stop(wait=10)
         self._tasks.clear()  # what is still under way is not listened to
         self._is_closed = True
-        layers = self.viewer.layers.events
-        for signal in (layers.inserted, layers.removed, layers.reordered):
-            signal.disconnect(self._layers_changed)
-        for layer in self.viewer.layers:
-            layer.events.name.disconnect(self.refresh_images)
+        self.picker.let_go()
         for result in self._results:
             result.let_go()
         for throttled in (self._show_size, self._apply):
@@ -323,32 +283,17 @@ class SegmentWidget(SegmentForm):
         self._tasks[name] = task
         task.start()
 
-    def _layers_changed(self, event: Any = None) -> None:
-        for layer in self.viewer.layers:
-            layer.events.name.disconnect(self.refresh_images)
-            layer.events.name.connect(self.refresh_images)
+    def _images_chosen(self) -> None:
         self._results = [result for result in self._results if result.is_shown]
         if self._filling and not self._filling.is_shown:
             self.stop()
-        self.refresh_images()
-
-    def _images_chosen(self, _: Any = None) -> None:
-        for box in self.channels:
-            box.visible = self.images.value == _SEPARATE
-        former, self.result = self.result, self._result_of(self._chosen_image())
+        former, self.result = self.result, self._result_of(self.picker.image)
         if self.result and self.result is not former:
             self._show_settings_of(self.result)
         self._enable_buttons()
         self._enable_result_controls()
         self._describe_device()
         self._show_size_now()
-
-    def _chosen_image(self) -> Image | None:
-        if self.images.value == _SEPARATE:
-            flair: Image | None = self.channels[CHANNELS.index(FLAIR)].value
-            return flair
-        source = self._sources.get(self.images.value)
-        return source.layers[0] if source else None
 
     def _result_of(self, images: Image | None) -> ResultLayer | None:
         return next((result for result in self._results if result.images is images and result.is_shown), None)
@@ -366,22 +311,19 @@ class SegmentWidget(SegmentForm):
             show_settings(self.clean_up, settings)
 
     def _enable_buttons(self) -> None:
-        there = self.images.value != _NO_IMAGES
         stopping = self.is_running and self._tasks["segment"].stopping
         self.run_button.text = STOPPING if stopping else STOP if self.is_running else RUN
-        reason = "" if there else f"{_NO_IMAGES}."
+        why_no_run = why_no_slice = f"{NO_IMAGES}." if self.picker.is_empty else ""
         if self.is_running:
-            _allow(self.run_button, "The slices at hand are finished first." if stopping else "")
-            _allow(self.slice_button, "Slices are being segmented: wait, or stop it.")
-        else:
-            _allow(self.run_button, reason)
-            _allow(self.slice_button, reason)
+            why_no_run = "The slices at hand are finished first." if stopping else ""
+            why_no_slice = "Wait for the slices, or stop them."
+        allow(self.run_button.native, why_no_run, str(self.run_button.tooltip))
+        allow(self.slice_button.native, why_no_slice, str(self.slice_button.tooltip))
 
     def _enable_result_controls(self) -> None:
         there = self.result is not None
         for control in (self.threshold, self.show_probability, self.show_uncertainty):
-            control.enabled = there
-            control.native.setToolTip(str(control.tooltip) if there else "Segment first.")
+            allow(control.native, None if there else "Segment first.", str(control.tooltip))
 
     def _model_chosen(self, name: str) -> None:
         if name == _CHOOSE_MODEL:
@@ -405,8 +347,8 @@ class SegmentWidget(SegmentForm):
         if not self._engine or self.device_line.text() == _LOADING:
             return
         text = self._engine.device
-        if self.images.value in self._sources:
-            slices = self._sources[self.images.value].slices
+        if self.picker.source:
+            slices = self.picker.source.slices
             seconds = self._engine.seconds_per_slice * slices
             text += f", about {max(seconds, 1):.0f} s for these {slices} slices"
         self.device_line.setText(text)
@@ -456,21 +398,17 @@ class SegmentWidget(SegmentForm):
     def _set_spacing(self) -> None:
         """Give the case a voxel size: all its layers move together, or they would not lie on each other."""
         try:
-            volume, images = self.volume(), self._chosen_image()
+            volume, images = self.picker.volume(), self.picker.image
             z, y, x = (float(box.value) for box in self.spacing)
             new = volume.with_spacing((z, y, x))
         except ValueError as error:
             self._fail(error)
             return
         assert images
-        in_view = self._slice_in_view(images)
-        if self.images.value == _SEPARATE:
-            own = [box.value for box in self.channels if box.value is not None]
-        else:
-            own = list(self._sources[self.images.value].layers)
+        in_view = self.picker.slice_in_view()
         shown = (volume, self.result.volume if self.result else volume)
         for layer in self.viewer.layers:
-            if layer in own or any(known_volume(layer) is one for one in shown):
+            if layer in self.picker.layers or any(known_volume(layer) is one for one in shown):
                 set_spacing(layer, new)
         if self.result:
             self.result.volume = new
@@ -482,26 +420,6 @@ class SegmentWidget(SegmentForm):
     def _fail(self, error: Exception) -> None:
         self.status.setText(str(error))
         show_error(str(error))
-
-    def _slice_in_view(self, images: Image) -> int:
-        if images.ndim < 3:
-            return 0
-        position = images.world_to_data(self.viewer.dims.point[-images.ndim :])[0]
-        return int(np.clip(round(float(position)), 0, len(images.data) - 1))
-
-
-def _offer(box: ComboBox, choices: list[Any], value: Any) -> None:
-    """Set choices and value together; emptied first, since new choices would be put behind those that stay."""
-    with box.changed.blocked():
-        box.choices = ()
-        box.choices = choices
-        box.value = value
-
-
-def _allow(button: PushButton, reason: str) -> None:
-    """Enable a button, or disable it and say why."""
-    button.enabled = not reason
-    button.native.setToolTip(reason or str(button.tooltip))
 
 
 def _nothing() -> None:

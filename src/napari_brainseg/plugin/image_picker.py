@@ -1,0 +1,150 @@
+"""Which images are to be segmented: a choice that follows the layers of the viewer."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui.widgets import ComboBox
+from napari.layers import Image
+
+from ..core.config import CHANNELS, FLAIR
+from ..core.volumes import Volume
+from .sources import Source, combine_layers, known_volume, named_sources
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+SEPARATE = "Three separate layers..."
+NO_IMAGES = "Open a case or an image first"
+
+
+class ImagePicker:
+    """Keeps the choices of some boxes up to date with a viewer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose layers are offered.
+    images : ComboBox
+        Offers cases and images.
+    channels : tuple of ComboBox
+        Offer layers for each sequence; shown where three separate layers are wanted.
+    on_change : callable
+        Called whenever layers or the choice changed.
+    """
+
+    def __init__(
+        self,
+        viewer: "ViewerModel",
+        images: ComboBox,
+        channels: tuple[ComboBox, ...],
+        on_change: Callable[[], object],
+    ) -> None:
+        self._viewer = viewer
+        self._images = images
+        self._channels = channels
+        self._on_change = on_change
+        self._sources: dict[str, Source] = {}
+        self._signals = (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.reordered)
+        images.changed.connect(self._chosen)
+        channels[CHANNELS.index(FLAIR)].changed.connect(self._chosen)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to choose."""
+        return bool(self._images.value == NO_IMAGES)
+
+    @property
+    def source(self) -> Source | None:
+        """What is chosen, unless it is three separate layers."""
+        return self._sources.get(self._images.value)
+
+    @property
+    def layers(self) -> tuple[Image, ...]:
+        """All layers that are chosen."""
+        if self._images.value == SEPARATE:
+            return tuple(box.value for box in self._channels if box.value is not None)
+        return self.source.layers if self.source else ()
+
+    @property
+    def image(self) -> Image | None:
+        """The layer that stands for the choice; FLAIR among separate ones."""
+        if self._images.value == SEPARATE:
+            flair: Image | None = self._channels[CHANNELS.index(FLAIR)].value
+            return flair
+        return self.source.layers[0] if self.source else None
+
+    def volume(self) -> Volume:
+        """Return the chosen images.
+
+        Raises
+        ------
+        ValueError
+            If nothing is chosen, or it cannot be segmented.
+        """
+        if self._images.value == SEPARATE:
+            return combine_layers(tuple(box.value for box in self._channels))
+        if not self.source:
+            raise ValueError(f"{NO_IMAGES}: there is nothing to segment")
+        return self.source.volume()
+
+    def slice_in_view(self) -> int:
+        """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
+        image = self.image
+        if image is None or image.ndim < 3:
+            return 0
+        position = image.world_to_data(self._viewer.dims.point[-image.ndim :])[0]
+        return int(np.clip(round(float(position)), 0, len(image.data) - 1))
+
+    def follow(self) -> None:
+        """Offer what the viewer holds, from now on until `let_go`."""
+        for signal in self._signals:
+            signal.connect(self._layers_changed)
+        self._layers_changed()
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        for signal in self._signals:
+            signal.disconnect(self._layers_changed)
+        for layer in self._viewer.layers:
+            layer.events.name.disconnect(self._refresh)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        for layer in self._viewer.layers:
+            layer.events.name.disconnect(self._refresh)
+            layer.events.name.connect(self._refresh)
+        self._refresh()
+
+    def _refresh(self, event: Any = None) -> None:
+        """Offer what the viewer holds now; what is new is taken, else the choice stays where it still exists."""
+        before, self._sources = self._sources, named_sources(self._viewer.layers)
+        plain = [layer for layer in self._viewer.layers if isinstance(layer, Image) and not known_volume(layer)]
+        names = [*self._sources, *([SEPARATE] if len(plain) > 1 else [])]
+        offer(self._images, names or [NO_IMAGES], self._next_choice(before, names) if names else NO_IMAGES)
+        for box in self._channels:
+            offer(box, [(layer.name, layer) for layer in plain], box.value if box.value in plain else None)
+        self._chosen()
+
+    def _next_choice(self, before: dict[str, Source], names: list[str]) -> str:
+        chosen = str(self._images.value)
+        former = {layer for source in before.values() for layer in source.layers}
+        new = [name for name, source in self._sources.items() if former.isdisjoint(source.layers)]
+        if chosen == SEPARATE and SEPARATE in names:
+            new = [name for name in new if self._sources[name].is_case]
+            return new[-1] if new else SEPARATE
+        layers = set(before[chosen].layers) if chosen in before else set()  # they may have another name by now
+        same = [name for name, source in self._sources.items() if not layers.isdisjoint(source.layers)]
+        return (new or same or list(self._sources))[-1]
+
+    def _chosen(self, _: Any = None) -> None:
+        for box in self._channels:
+            box.visible = self._images.value == SEPARATE
+        self._on_change()
+
+
+def offer(box: ComboBox, choices: list[Any], value: Any) -> None:
+    """Set choices and value together; emptied first, since new choices would be put behind those that stay."""
+    with box.changed.blocked():
+        box.choices = ()
+        box.choices = choices
+        box.value = value
