@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -41,13 +42,15 @@ class ModelInfo(Settings):
     train_cases: tuple[str, ...] = ()
     validation_cases: tuple[str, ...] = ()
     validation_dice: Mapping[str, float] = {}
+    recipe_dice: Mapping[str, float] = Field(
+        {}, description="Dice of cases by models that were trained in the same way and had not seen them."
+    )
     provenance: Provenance = Provenance()
 
     @property
     def mean_dice(self) -> float | None:
         """Mean Dice per volume over the validation cases, None where there were none."""
-        scores = self.validation_dice.values()
-        return sum(scores) / len(scores) if scores else None
+        return fmean(self.validation_dice.values()) if self.validation_dice else None
 
 
 def model_folder(name: str | Path) -> Path:

@@ -20,8 +20,8 @@ _TISSUES = {
     #        pre, FLAIR, post (grey values of 255)
     "skull": (70, 60, 75),
     "scalp": (150, 120, 160),
-    "brain": (90, 85, 95),
-    "white matter": (112, 74, 118),
+    "brain": (90, 82, 95),
+    "white matter": (112, 75, 118),
     "fluid": (35, 22, 38),
     "tumour": (70, 165, 78),
     "core": (58, 140, 120),
@@ -83,7 +83,7 @@ def make_phantom(
         "scalp": radius < 0.98,
         "skull": radius < 0.90,
         "brain": radius < 0.82,
-        "white matter": (radius + 0.25 * wobble < 0.62),
+        "white matter": radius + 0.08 * (wobble + wobble[..., ::-1]) < 0.6,  # as alike on both sides as real ones
         "fluid": (np.hypot((np.abs(x) - 0.10 - 0.12 * np.abs(y)) / 0.07, y / 0.28) + 0.3 * wobble < 1)
         & (np.abs(z) < 0.5),
     }
@@ -151,7 +151,7 @@ def _paint(
     for name, where in tissue.items():
         image[where] = _TISSUES[name][channel]
     image = ndimage.gaussian_filter(image, (0, 0.9, 0.9))
-    image *= 1 + 0.06 * _smooth_noise(rng, shape, 0.02) + 0.08 * _smooth_noise(rng, shape, 0.3)
+    image *= 1 + 0.06 * _smooth_noise(rng, shape, 0.02) + 0.04 * _smooth_noise(rng, shape, 0.3)
     image += rng.normal(0, 2.5, shape)
     painted: npt.NDArray[np.uint8] = np.clip(image, 0, 255).astype(np.uint8)
     return painted

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from statistics import fmean
 
 from qtpy.QtCore import QSettings
 
@@ -36,6 +37,11 @@ def model_choices(folders: list[str]) -> list[tuple[str, str]]:
 
 def describe_model(info: ModelInfo) -> str:
     """One line on how good a model is and when it was made."""
-    score = "not validated" if info.mean_dice is None else f"Dice {info.mean_dice:.2f} per volume"
-    cases = f" on {len(info.validation_dice)} validation cases" if info.validation_dice else ""
-    return f"{score}{cases}, trained {info.provenance.created[:10]}"
+    if info.validation_dice:
+        score = f"Dice {info.mean_dice:.2f} per volume on {len(info.validation_dice)} validation cases"
+    elif info.recipe_dice:  # all cases were trained on, so models of the same recipe speak for it
+        mean = fmean(info.recipe_dice.values())
+        score = f"Dice {mean:.2f} per volume on {len(info.recipe_dice)} unseen cases, for the same recipe"
+    else:
+        score = "not validated"
+    return f"{score}; trained {info.provenance.created[:10]}"
