@@ -167,7 +167,7 @@ def test_a_bad_case_in_the_middle_is_named_at_the_end_and_the_others_are_done(se
     assert bert.startswith("bert: ")
     assert "bert_3.tif" in bert
     assert carl.startswith("carl: ")
-    assert summary == "2 of 4 cases could not be segmented"
+    assert summary == "2 segmented, 2 not"
     assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["anna", "dora"]
 
 
@@ -240,12 +240,17 @@ def test_two_cases_of_one_name_are_refused(segment, patients, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_one_bad_path_among_good_ones_is_said_before_anything_is_done(segment, patients, tmp_path):
-    told = segment(patients / "anna", tmp_path / "nowhere")
+def test_inputs_that_hold_no_case_are_named_at_the_end_and_the_others_are_done(segment, patients, tmp_path):
+    table = tmp_path / "data.csv"
+    table.write_text("patient,grade")
+    told = segment(patients / "anna", tmp_path / "nowhere", table)
 
     assert told.code == 1
-    assert told.err == f"brainseg: {tmp_path / 'nowhere'} does not exist\n"
-    assert not (tmp_path / "out").exists()
+    nowhere, csv, summary = told.err.splitlines()
+    assert nowhere == f"{tmp_path / 'nowhere'} does not exist"
+    assert csv.startswith(f"{table}: no case found")
+    assert summary == "1 segmented, 2 not"
+    assert [folder.name for folder in (tmp_path / "out").iterdir()] == ["anna"]
 
 
 def test_a_folder_that_holds_no_model_is_refused(brainseg, patients, tmp_path):

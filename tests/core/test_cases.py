@@ -385,3 +385,17 @@ def test_single_picture_beside_the_slices_is_no_case(touch: Touch) -> None:
     case = only_case(touch("p", [*slices("p", (1, 2)), "overview.tif"]))
     assert case.name == "p"
     assert case.problems == ("overview.tif is not part of the case",)
+
+
+@pytest.mark.parametrize("path", [".", "../p", "x/.."], ids=["here", "beside", "up"])
+def test_relative_folder_gives_the_case_its_real_name(touch: Touch, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    folder = touch("p", slices("p", (1, 2)))
+    (folder / "x").mkdir()
+    monkeypatch.chdir(folder)
+    assert [case.name for case in find_cases(path)] == ["p"]
+
+
+def test_results_among_the_data_are_passed_over(touch: Touch) -> None:
+    folder = touch("data/p", slices("p", (1, 2))).parent
+    touch("data/results/p", ["p_1_mask.tif", "p_2_mask.tif", "segmentation.json"])
+    assert [case.error for case in find_cases(folder)] == [None]

@@ -82,12 +82,9 @@ def test_network_computes_at_the_precision_of_the_device(machine, bfloat16: bool
     assert layer(image).dtype == torch.float32
 
 
-def test_number_of_threads_is_set_only_when_asked_for() -> None:
-    before = torch.get_num_threads()
-    try:
-        choose_device("cpu", threads=3)
-        assert torch.get_num_threads() == 3
-        choose_device("cpu")
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
+def test_no_number_of_threads_brings_back_the_usual_one() -> None:
+    usual = torch.get_num_threads()
+    choose_device("cpu", threads=usual + 1)
+    assert torch.get_num_threads() == usual + 1
+    choose_device("cpu")
+    assert torch.get_num_threads() == usual

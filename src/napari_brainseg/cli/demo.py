@@ -8,6 +8,7 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import SegmentConfig
+from ..core.files import atomic_path
 from ..core.masks import read_mask
 from ..core.metrics import score_mask
 from ..core.model_folders import DEFAULT_MODEL
@@ -49,10 +50,10 @@ def demo(
                 volume = read_volume(case)
                 manual = read_mask(case, volume)
                 found = segment_volume(volume, trained, config, on_progress=on_progress)
+                result = write_segmentation(found, volume, output / "masks" / case.name, overwrite=overwrite)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed[case.name] = str(error)
                 continue
-            result = write_segmentation(found, volume, output / "masks" / case.name, overwrite=overwrite)
             dice = None if manual is None else score_mask(found.mask, manual).dice
             agreement = "no manual mask" if dice is None else f"Dice {dice:.2f}"
             seconds = result.provenance.seconds
@@ -63,7 +64,9 @@ def demo(
     if rows:
         write_montage(rows, output / "montage.png")
     summary.parent.mkdir(parents=True, exist_ok=True)
-    summary.write_text(json.dumps({"model": trained.info.name, "cases": lines, "failed": failed}, indent=1) + "\n")
+    with atomic_path(summary) as temporary:
+        content = {"model": trained.info.name, "cases": lines, "failed": failed}
+        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     say(f"masks, montage.png and summary.json are in {output}")
     for name, reason in failed.items():
         complain(f"{name}: {reason}")

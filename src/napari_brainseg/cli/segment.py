@@ -31,7 +31,7 @@ def segment(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Segment the tumour in each case and write its mask, with a record of how it was made."""
-    cases = [case for path in inputs for case in find_cases(path)]
+    cases, failed = _find_all(inputs)
     if twice := [name for name, times in Counter(case.name for case in cases).items() if times > 1]:
         raise ValueError(f"two cases are called {twice[0]}: their results would be written to the same folder")
     if not overwrite:
@@ -42,7 +42,6 @@ def segment(
     trained = load_model(model)
     postprocessing = trained.info.postprocess.changed(changes)
     done: list[SegmentationResult] = []
-    failed: dict[str, str] = {}
     with progress_shown() as on_progress:
         for case, volume in _read_ahead(cases):
             if isinstance(volume, str):
@@ -61,10 +60,22 @@ def segment(
         content = {"cases": [result.model_dump(mode="json") for result in done], "failed": failed}
         say(json.dumps(content, indent=1))
     for name, reason in failed.items():
-        complain(f"{name}: {reason}")
+        complain(reason if reason.startswith(name) else f"{name}: {reason}")
     if failed:
-        complain(f"{len(failed)} of {len(cases)} cases could not be segmented")
+        complain(f"{len(done)} segmented, {len(failed)} not")
         raise typer.Exit(1)
+
+
+def _find_all(inputs: Sequence[Path]) -> tuple[list[Case], dict[str, str]]:
+    """All cases of all inputs, and why others hold none."""
+    cases: list[Case] = []
+    failed: dict[str, str] = {}
+    for path in inputs:
+        try:
+            cases += find_cases(path)
+        except (ValueError, OSError) as error:
+            failed[str(path)] = str(error)
+    return cases, failed
 
 
 def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
@@ -76,6 +87,8 @@ def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
 
 def _read_ahead(cases: Sequence[Case]) -> Iterator[tuple[Case, Volume | str]]:
     """Each case with its volume, or why it cannot be read; the next one is read while this one is used."""
+    if not cases:
+        return
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(_read, cases[0])
         for case, following in zip(cases, [*cases[1:], None], strict=True):

@@ -25,6 +25,9 @@ _NAMESAKE = re.compile(r" \(\d+\)$")
 _MASK = re.compile(r"_mask$", re.IGNORECASE)
 _LEVELS = 6
 
+RESULT_FILE = "segmentation.json"
+"""Stands in a folder of results, which is passed over when cases are looked for."""
+
 _SEQUENCES = {
     "mask": {"mask", "seg", "label", "segmentation"},
     CHANNELS[2]: {"post", "t1ce", "t1gd", "t1c", "gd"},
@@ -113,7 +116,7 @@ def find_cases(path: Path | str) -> list[Case]:
     ValueError
         If there is no case in it.
     """
-    path = Path(path)
+    path = Path(os.path.abspath(path))  # the case takes its folder's name, which "." does not tell
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_file():
@@ -165,7 +168,8 @@ def _folders(root: Path) -> Iterator[Path]:
     for _ in range(_LEVELS):
         new = []
         for folder in sorted(level, key=Path.is_symlink):  # a folder rather than a link to it
-            if (real := folder.resolve()) not in seen:
+            is_result = folder != root and (folder / RESULT_FILE).exists()
+            if not is_result and (real := folder.resolve()) not in seen:
                 seen.add(real)
                 new.append(folder)
         yield from new

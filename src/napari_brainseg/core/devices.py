@@ -7,6 +7,8 @@ import torch
 
 from .config import DeviceName
 
+_USUAL_THREADS = torch.get_num_threads()
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -50,8 +52,7 @@ def choose_device(name: DeviceName = "auto", threads: int = 0) -> Device:
     ValueError
         If a device is asked for by name that this machine or this PyTorch does not have.
     """
-    if threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or _USUAL_THREADS)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name != "auto" and not available[name]:
         here = ", ".join(key for key, there in available.items() if there)

@@ -62,7 +62,8 @@ def model_folder(name: str | Path) -> Path:
         If there is neither.
     """
     shipped = Path(str(files("napari_brainseg").joinpath("models", str(name))))
-    for folder in (Path(name), shipped):
+    is_bare = str(name) == Path(name).name  # a folder here that is called like a shipped model is ./NAME
+    for folder in (*([shipped] if is_bare else []), Path(name)):
         if (folder / INFO_FILE).is_file():
             return folder
     raise FileNotFoundError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from .cases import RESULT_FILE
 from .config import PostprocessConfig, SegmentConfig, Settings
 from .files import atomic_path
 from .masks import Mask, MaskFormat, write_mask
@@ -14,8 +15,6 @@ from .volumes import Volume
 
 if TYPE_CHECKING:
     from .segmentation import Segmentation
-
-RESULT_FILE = "segmentation.json"
 
 
 @dataclass(frozen=True, slots=True)
