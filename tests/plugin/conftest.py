@@ -9,6 +9,7 @@ import pytest
 import torch
 from napari.components import ViewerModel
 from napari.layers import Layer
+from qtpy.compat import isalive
 
 from napari_brainseg.core import model_folders
 from napari_brainseg.core.config import ModelConfig, PostprocessConfig
@@ -94,16 +95,20 @@ def add_layers() -> Callable[..., list[Layer]]:
 
 
 @pytest.fixture
-def open_segment_tab(qtbot, tiny_default: Path) -> Callable[..., SegmentWidget]:
+def open_segment_tab(qtbot, tiny_default: Path) -> Iterator[Callable[..., SegmentWidget]]:
     """Open the Segment tab of a viewer and wait until its model is loaded."""
+    opened = []
 
     def open_tab(viewer: ViewerModel) -> SegmentWidget:
         widget = SegmentWidget(viewer)
-        qtbot.addWidget(widget)
+        opened.append(widget)
         qtbot.waitUntil(lambda: "Loading" not in widget.device_line.text(), timeout=30_000)
         return widget
 
-    return open_tab
+    yield open_tab
+    for widget in filter(isalive, opened):
+        widget.close()
+        widget.deleteLater()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The Segment tab as a person uses it: choose, segment, stop, tune, edit, copy."""
 
+import json
 import re
 import shlex
 import threading
@@ -10,14 +11,14 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Labels
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import QEvent, QSettings, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_brainseg.cli import main
 from napari_brainseg.core import segmentation
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
-from napari_brainseg.core.model_folders import WEIGHTS_FILE
+from napari_brainseg.core.model_folders import INFO_FILE, WEIGHTS_FILE
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import read_volume
@@ -42,6 +43,14 @@ def predictions(viewer) -> list[Labels]:
 def paint(layer: Labels) -> None:
     """One stroke of the brush in a corner of slice 1."""
     layer.data_setitem((np.array([1, 1]), np.array([3, 3]), np.array([3, 4])), 1 - layer.data[1, 3, 3])
+
+
+def delete(tab: SegmentWidget) -> None:
+    """Destroy the Qt side of a tab, as Qt does once it is back in its event loop."""
+    tab.deleteLater()
+    QApplication.sendPostedEvents(tab, QEvent.Type.DeferredDelete)
+    with pytest.raises(RuntimeError, match="has been deleted"):
+        tab.isVisible()
 
 
 @pytest.fixture
@@ -260,10 +269,10 @@ def test_the_key_gives_a_sentence_where_nothing_is_open(viewer, open_segment_tab
     assert not tab.is_running
 
 
-def test_progress_counts_slices(tab, half_done):
+def test_progress_counts_slices(tab, half_done, qtbot):
     half_done(tab)
 
-    assert re.fullmatch(r"2 of 6 slices, \d+ s left", tab.status.text())
+    qtbot.waitUntil(lambda: re.fullmatch(r"2 of 6 slices, \d+ s left", tab.status.text()) is not None)
     assert (tab.progress.value, tab.progress.max) == (2, 6)
 
 
@@ -408,6 +417,7 @@ def test_layers_added_in_mid_run_do_not_bring_the_buttons_back(tab, half_done, v
 def test_a_result_removed_in_mid_run_stops_it(tab, half_done, finish, viewer):
     gate = half_done(tab)
     viewer.layers.remove(tab.result.layer)
+    assert tab.run_button.text == STOPPING
     gate.open()
     finish(tab)
 
@@ -688,8 +698,21 @@ def test_maps_are_not_offered_as_images(segmented):
 # models
 
 
-def test_the_model_line_tells_score_and_date(tab):
-    assert tab.model_line.text() == "Dice 0.62 per volume on 2 validation cases, trained 2024-05-06"
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ({"validation_dice": {"a": 0.5, "b": 0.75}}, "Dice 0.62 per volume on 2 validation cases"),
+        ({"recipe_dice": {"a": 0.8}}, "Dice 0.80 per volume on 1 unseen cases, for the same recipe"),
+        ({}, "not validated"),
+    ],
+)
+def test_the_model_line_tells_score_and_date(tab, tmp_path, save_tiny_model, scores, words):
+    folder = save_tiny_model(tmp_path / "mine")
+    content = json.loads((folder / INFO_FILE).read_text())
+    (folder / INFO_FILE).write_text(json.dumps(content | {"validation_dice": {}} | scores))
+    tab.choose_model(str(folder))
+
+    assert tab.model_line.text() == f"{words}; trained 2024-05-06"
 
 
 def test_the_device_line_tells_where_and_why(tab):
@@ -919,8 +942,7 @@ def test_closing_the_tab_while_the_model_is_loaded_is_quiet(viewer, tiny_default
     tab.close()
     closed.set()
     task._thread.join(10)
-    tab.deleteLater()
-    QApplication.sendPostedEvents(tab)
+    delete(tab)
     qtbot.wait(20)  # pytest-qt fails the test for an exception in a slot
 
     assert not task._thread.is_alive()
@@ -937,13 +959,16 @@ def test_a_closed_dock_lets_go_of_the_viewer(make_napari_viewer, tiny_volume, ad
     assert task.stopping
     assert not task._thread.is_alive()
 
-    tab.deleteLater()
-    QApplication.sendPostedEvents(tab)
-    QApplication.processEvents()
     assert "Shift+S" not in map(str, viewer.keymap)
-    layer.editable = True
+    tab.size_line.setText("as it was")
     paint(layer)
     viewer.add_image(np.zeros(SHAPE), name="later")
+    assert images_of(tab) == ("anna",)
+    assert tab.size_line.text() == "as it was"
+
+    delete(tab)
+    paint(layer)
+    viewer.add_image(np.zeros(SHAPE), name="later still")
     viewer.layers["anna FLAIR"].name = "renamed"
     viewer.layers.clear()
 
