@@ -5,6 +5,7 @@ import re
 import shlex
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_brainseg.cli import main
 from napari_brainseg.core import segmentation
-from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.cases import Case, find_cases
 from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
+from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.model_folders import INFO_FILE, WEIGHTS_FILE
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
@@ -43,6 +45,11 @@ def predictions(viewer) -> list[Labels]:
 def paint(layer: Labels) -> None:
     """One stroke of the brush in a corner of slice 1."""
     layer.data_setitem((np.array([1, 1]), np.array([3, 3]), np.array([3, 4])), 1 - layer.data[1, 3, 3])
+
+
+def find_layout(path: Path) -> Case:
+    """A case whose only use is to say how the mask at a path is stored."""
+    return Case("saved", path.parent, "nifti" if path.suffix == ".gz" else "stack")
 
 
 def delete(tab: SegmentWidget) -> None:
@@ -84,7 +91,7 @@ def test_nothing_open_disables_the_buttons_and_says_why(viewer, open_segment_tab
     for button in (tab.run_button, tab.slice_button):
         assert not button.enabled
         assert button.native.toolTip() == f"{NOTHING}."
-    for control in (tab.threshold, tab.show_probability, tab.show_uncertainty):
+    for control in (tab.threshold, tab.show_probability, tab.show_uncertainty, tab.save_button):
         assert not control.enabled
         assert control.native.toolTip() == "Segment first."
 
@@ -441,6 +448,24 @@ def test_the_case_closed_in_mid_run_does_no_harm(tab, half_done, finish, viewer)
     assert not tab.run_button.enabled
 
 
+def test_images_closed_before_the_first_slice_get_no_result(tab, monkeypatch, finish, viewer):
+    ready = threading.Event()
+    prepare = segment_widget.prepare_engine
+
+    def prepare_slowly(*arguments):
+        assert ready.wait(10)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(segment_widget, "prepare_engine", prepare_slowly)
+    tab.run()
+    viewer.layers.clear()
+    ready.set()
+    finish(tab)
+
+    assert not viewer.layers
+    assert tab.status.text() == "Stopped: no slice was done yet."
+
+
 def test_removing_the_result_clears_what_was_said_of_it(segmented, viewer):
     assert segmented.size_line.text()
     viewer.layers.remove(segmented.result.layer)
@@ -525,15 +550,18 @@ def test_this_slice_after_an_edit_keeps_the_edit_and_the_other_slices(segmented,
     assert np.array_equal(segmented.result.layer.data, expected.mask)
 
 
-def test_slices_of_two_models_are_not_put_together(segmented, viewer, finish, tmp_path, save_tiny_model):
+def test_slices_of_two_models_are_not_put_together(segmented, viewer, finish, tmp_path, save_tiny_model, expected):
     segmented.choose_model(str(save_tiny_model(tmp_path / "mine", seed=3)))
     viewer.dims.set_point(0, 4)
     segmented.run(this_slice=True)
     finish(segmented)
 
-    (layer,) = predictions(viewer)
+    former, layer = predictions(viewer)
     assert np.flatnonzero(layer.data.any(axis=(1, 2))).tolist() == [4]
     assert layer.metadata[METADATA]["provenance"]["model"] == "mine"
+    assert (former.name, former.visible) == ("anna prediction (former)", False)
+    assert np.array_equal(former.data, expected.mask)
+    assert segmented.status.text().endswith("The former mask is kept as 'anna prediction (former)', hidden.")
 
 
 # what is said of the result
@@ -808,12 +836,59 @@ def test_a_model_brings_its_own_threshold_and_clean_up(tab, tmp_path, save_tiny_
 def test_settings_changed_twice_in_a_row_end_in_the_later_ones(tab, qtbot):
     tab.advanced["batch_size"].value = 2
     tab.advanced["batch_size"].value = 3
-    qtbot.waitUntil(lambda: "Loading" not in tab.device_line.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: tab._engine.settings == SegmentConfig(batch_size=3), timeout=10_000)
 
-    assert tab._engine.settings == SegmentConfig(batch_size=3)
+    assert "Loading" not in tab.device_line.text()
 
 
-# copy as command
+def test_many_changes_of_settings_prepare_the_model_once(tab, qtbot, monkeypatch):
+    prepared = []
+    prepare = segment_widget.prepare_engine
+
+    def count(*arguments):
+        prepared.append(arguments)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(segment_widget, "prepare_engine", count)
+    for size in range(1, 8):
+        tab.advanced["batch_size"].value = size
+    qtbot.waitUntil(lambda: tab._engine.settings == SegmentConfig(batch_size=7), timeout=10_000)
+
+    assert len(prepared) == 1
+
+
+def test_settings_changed_in_mid_run_wait_for_its_end(tab, half_done, finish, qtbot):
+    gate = half_done(tab)
+    tab.advanced["batch_size"].value = 5
+    qtbot.wait(600)
+    assert "prepare" not in tab._tasks
+    gate.open()
+    finish(tab)
+    qtbot.waitUntil(lambda: tab._engine.settings == SegmentConfig(batch_size=5), timeout=10_000)
+
+
+# save and copy as command
+
+
+@pytest.mark.parametrize("name", ["mine.nii.gz", "mine.tif", "mine"])
+def test_the_mask_is_saved_where_the_dialog_says(segmented, tmp_path, monkeypatch, tiny_volume, expected, name):
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / name), ""))
+    segmented.save_button.native.click()
+
+    assert segmented.status.text().startswith(f"Saved {tmp_path / name}")
+    if name == "mine":
+        assert len(list((tmp_path / name).iterdir())) == len(expected.mask)
+    else:
+        kept = replace(find_layout(tmp_path / name), masks=(tmp_path / name,))
+        assert np.array_equal(read_mask(kept, tiny_volume), expected.mask)
+
+
+def test_saving_over_a_folder_of_masks_is_refused_with_a_sentence(segmented, tmp_path, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
+    segmented.save_button.native.click()
+    segmented.save_button.native.click()
+
+    assert "exists already" in segmented.status.text()
 
 
 @pytest.fixture
@@ -926,6 +1001,7 @@ def test_closing_the_tab_in_mid_run_stops_the_task(tab, half_done):
 
     assert task.stopping
     assert not task._thread.is_alive()
+    assert tab.result.layer.editable
 
 
 def test_closing_the_tab_while_the_model_is_loaded_is_quiet(viewer, tiny_default, qtbot, monkeypatch):
@@ -948,7 +1024,9 @@ def test_closing_the_tab_while_the_model_is_loaded_is_quiet(viewer, tiny_default
     assert not task._thread.is_alive()
 
 
-def test_a_closed_dock_lets_go_of_the_viewer(make_napari_viewer, tiny_volume, add_layers, open_segment_tab, half_done):
+def test_a_closed_dock_lets_go_of_the_viewer(
+    make_napari_viewer, tiny_volume, add_layers, open_segment_tab, half_done, qtbot
+):
     viewer = make_napari_viewer()
     add_layers(viewer, tiny_volume)
     tab = open_segment_tab(viewer)
@@ -963,6 +1041,7 @@ def test_a_closed_dock_lets_go_of_the_viewer(make_napari_viewer, tiny_volume, ad
     tab.size_line.setText("as it was")
     paint(layer)
     viewer.add_image(np.zeros(SHAPE), name="later")
+    qtbot.wait(200)  # longer than the size waits for more changes
     assert images_of(tab) == ("anna",)
     assert tab.size_line.text() == "as it was"
 

@@ -1,6 +1,7 @@
 """The Labels layer of a segmentation: grows while slices come in, follows the threshold, never loses an edit."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,9 @@ from napari.layers import Image, Labels, Layer
 from ..core.config import PostprocessConfig
 from ..core.masks import Mask
 from ..core.postprocessing import entropy, postprocess
+from ..core.results import measure_tumour
 from ..core.volumes import Volume
-from .layers import METADATA, layer_kind, mask_layer
+from .layers import METADATA, layer_kind, mask_layer, write_file, write_kaggle
 from .sources import known_volume, place_of
 
 if TYPE_CHECKING:
@@ -79,20 +81,27 @@ class ResultLayer:
         self.provenance = provenance
         self.apply(self.settings)
 
-    def apply(self, settings: PostprocessConfig) -> None:
-        """Make the mask anew from the probability; an edited layer is kept, and a new one takes its place."""
+    def apply(self, settings: PostprocessConfig) -> bool:
+        """Make the mask anew from the probability; True if edits were put aside, into a hidden layer of their own."""
         self.settings = settings
-        self.spare_edits()
+        spared = self.spare_edits()
         self._write(postprocess(self.probability, settings), slice(None))
         if self.provenance:
             self.provenance = self.provenance | {"postprocess": settings.model_dump()}
             self.layer.metadata[METADATA]["provenance"] = self.provenance
+        return spared
 
-    def spare_edits(self) -> None:
-        """Go on in a new layer if somebody painted in this one: undo would bring voxels back that are to change."""
+    def spare_edits(self) -> bool:
+        """Go on in a new layer if somebody painted in this one: undo would bring voxels back that are to change.
+
+        Returns
+        -------
+        bool
+            Whether there were edits, which are kept in the former layer, renamed and hidden.
+        """
         edited = self.is_edited
         if not (edited or self._was_painted):
-            return
+            return False
         former = self.layer
         former.name = f"{self.volume.name} prediction (edited)"
         self.layer = self._add_layer(place_of(former))
@@ -101,16 +110,43 @@ class ResultLayer:
             former.visible = False
         else:
             self._viewer.layers.remove(former)
+        return edited
 
-    def retire(self) -> None:
-        """Make room for a new segmentation: take the layer out of the viewer, or leave it there if it was edited."""
+    def retire(self, *, keep: bool = False) -> str:
+        """Make room for a new segmentation: hide the layer if it was edited or is to be kept, else take it away.
+
+        Returns
+        -------
+        str
+            What it is called now; empty if it was taken away.
+        """
         for kind in _MAPS:
             self.show_map(kind, False)
-        if self.is_edited:
-            self.layer.name = f"{self.volume.name} prediction (edited)"
-            self.layer.visible = False
-        else:
+        edited = self.is_edited
+        if not (edited or keep):
             self._viewer.layers.remove(self.layer)
+            return ""
+        self.layer.name = f"{self.volume.name} prediction ({'edited' if edited else 'former'})"
+        self.layer.visible = False
+        return str(self.layer.name)
+
+    def describe_size(self) -> str:
+        """One line on how much tumour the mask holds now, and where it is largest."""
+        size = measure_tumour(np.asarray(self.layer.data), self.volume)
+        amount = f"{size.voxels:,} voxels".replace(",", "\u2009")
+        if size.millilitres is None:
+            amount += " (voxel size unknown: set it for mL)"
+        else:
+            amount = f"{size.millilitres:.1f} mL, {amount}"
+        where = ""
+        if (z := size.largest_slice) is not None:
+            where = f", largest in slice {self.volume.slice_numbers[z]} (z = {z})"
+        return f"Tumour {amount}{where}."
+
+    def save(self, path: str) -> list[str]:
+        """Write the mask to a file, or to a folder where the path has no suffix, and return what was written."""
+        data, meta, _ = self.layer.as_layer_data_tuple()
+        return (write_file if Path(path).suffix else write_kaggle)(path, data, meta)
 
     def let_go(self) -> None:
         """Report no change any more: the layer outlives the tab."""

@@ -11,6 +11,7 @@ from .form import settings_form
 RUN = "Segment volume  (Shift+S)"
 STOP = "Stop"
 STOPPING = "Stopping..."
+SAVE_FILTERS = "NIfTI (*.nii.gz *.nii);;TIFF stack (*.tif *.tiff);;Folder with one TIFF per slice (*)"
 CLEAN_UP_FIELDS = ("keep_share", "min_voxels", "fill_holes", "closing")
 ADVANCED_FIELDS = ("device", "tta", "batch_size", "threads")
 _THRESHOLD = PostprocessConfig.model_fields["threshold"]
@@ -46,6 +47,9 @@ class SegmentForm(QScrollArea):
         self.show_uncertainty = CheckBox(
             text="Uncertainty layer", tooltip="Show where the model is undecided: entropy from 0 to 1 bit."
         )
+        self.save_button = PushButton(
+            text="Save mask...", tooltip="Write the mask as NIfTI, a TIFF stack, or a folder with one TIFF per slice."
+        )
         self.copy_button = PushButton(
             text="Copy as command", tooltip="Copy the command line that does the same in a terminal."
         )
@@ -76,6 +80,7 @@ class SegmentForm(QScrollArea):
             self.size_line,
             self.show_probability.native,
             self.show_uncertainty.native,
+            self.save_button.native,
             self.copy_button.native,
             _folded("Clean-up", self.clean_up.native),
             _folded("Voxel size", _labelled(*self.spacing, self.spacing_button)),

@@ -5,18 +5,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QSettings
 from qtpy.QtWidgets import QApplication, QFileDialog
-from superqt.utils import qthrottled
+from superqt.utils import qdebounced, qthrottled
 
 from ..core.config import PostprocessConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL, read_model_info
 from ..core.progress import Progress
-from ..core.results import measure_tumour
 from ..core.volumes import Volume
 from .buttons import allow
 from .commands import segment_command
@@ -25,7 +23,7 @@ from .form import read_form, show_settings
 from .image_picker import NO_IMAGES, ImagePicker, offer
 from .recent_models import describe_model, model_choices, recent_models, remember_model
 from .result_layer import ResultLayer
-from .segment_form import RUN, STOP, STOPPING, SegmentForm
+from .segment_form import RUN, SAVE_FILTERS, STOP, STOPPING, SegmentForm
 from .sources import known_volume, set_spacing
 from .task import Task
 
@@ -54,6 +52,10 @@ class SegmentWidget(SegmentForm):
         """The result of the images that are chosen."""
         self._results: list[ResultLayer] = []
         self._filling: ResultLayer | None = None
+        self._segmenting: Image | None = None
+        """The images of the run under way."""
+        self._kept = ""
+        """What to say of a mask that was put aside in this run."""
         self._tasks: dict[str, Task] = {}
         self._engine: Engine | None = None
         self._started = 0.0
@@ -62,6 +64,7 @@ class SegmentWidget(SegmentForm):
         self._settings = QSettings("napari-brainseg", "napari-brainseg")
         self._show_size = qthrottled(self._show_size_now, timeout=150, parent=self)
         self._apply = qthrottled(self._apply_now, timeout=50, parent=self)
+        self._prepare = qdebounced(self._prepare_unless_running, timeout=400, parent=self)
         self.picker = ImagePicker(viewer, self.images, self.channels, self._images_chosen)
         self._connect()
         self.picker.follow()
@@ -130,6 +133,7 @@ class SegmentWidget(SegmentForm):
             self._fail(error)
             return
         assert images
+        self._segmenting, self._kept = images, ""
         first = self.picker.slice_in_view()
         begin = partial(self._begin_result, images, volume, (weights, self.config().tta), this_slice)
         self._work(volume, first, (first,) if this_slice else (), begin)
@@ -188,10 +192,11 @@ class SegmentWidget(SegmentForm):
         former = self._result_of(images)
         if former and this_slice and (former.made_with, former.volume.shape) == (made_with, volume.shape):
             former.settings = self.postprocessing()
-            former.spare_edits()
+            self._kept = _kept(former, edited=former.spare_edits())
             return former
         if former:
-            former.retire()
+            if name := former.retire(keep=this_slice):
+                self._kept = f" The former mask is kept as '{name}', hidden."
             self._results = [result for result in self._results if result is not former]
         result = ResultLayer(self.viewer, images, volume, self.postprocessing(), self._show_size)
         result.made_with = made_with
@@ -199,12 +204,19 @@ class SegmentWidget(SegmentForm):
         return result
 
     def _slices_found(self, begin: Callable[[], ResultLayer], found: "SlicePrediction") -> None:
+        if self._segmenting not in self.viewer.layers:
+            return
         if self._filling is None:
             result = begin()
             result.layer.editable = False
             self._filling = result
             self._images_chosen()
         self._filling.add_slices(found)
+
+    def _prepare_unless_running(self) -> None:
+        """A network that computes must not be moved to another device; after the run is early enough."""
+        if not self.is_running:
+            self.prepare()
 
     def _show_progress(self, progress: Progress) -> None:
         left = (time.monotonic() - self._started) / progress.done * (progress.total - progress.done)
@@ -214,10 +226,12 @@ class SegmentWidget(SegmentForm):
     def _segmented(self, outcome: "tuple[Engine, Segmentation]") -> None:
         self._engine, segmentation = outcome
         provenance = segmentation.provenance
-        assert self._filling
+        if not self._filling:
+            self.status.setText("The images were closed before the first slice was done.")
+            return
         self._filling.finish(provenance.model_dump())
         notes = "".join(f" {note}." for note in provenance.notes)
-        self.status.setText(f"Done in {provenance.seconds:.1f} s with model {provenance.model}.{notes}")
+        self.status.setText(f"Done in {provenance.seconds:.1f} s with model {provenance.model}.{notes}{self._kept}")
 
     def _ended(self, task: Task) -> None:
         filled, self._filling = self._filling, None
@@ -230,6 +244,8 @@ class SegmentWidget(SegmentForm):
             done = "the slices that were done stay, the others are empty" if filled else "no slice was done yet"
             self.status.setText(f"Stopped: {done}.")
         self._images_chosen()
+        if self._engine and self._engine.settings != self.config():
+            self.prepare()
 
     # what the controls do
 
@@ -239,9 +255,10 @@ class SegmentWidget(SegmentForm):
         self.slice_button.clicked.connect(lambda: self.run(this_slice=True))
         self.threshold.changed.connect(lambda _: self._apply())
         self.clean_up.changed.connect(lambda _: self._apply())
-        self.advanced.changed.connect(lambda _: self.prepare())
+        self.advanced.changed.connect(lambda _: self._prepare())
         for box in (self.show_probability, self.show_uncertainty):
             box.changed.connect(self._show_maps)
+        self.save_button.clicked.connect(self._save_mask)
         self.copy_button.clicked.connect(self._copy_command)
         self.spacing_button.clicked.connect(self._set_spacing)
         self._run_by_key = lambda _: self.run()
@@ -252,13 +269,15 @@ class SegmentWidget(SegmentForm):
         """Let go of the viewer, which outlives the tab."""
         _stop(self._tasks)
         if self.is_running:
-            self._tasks["segment"].stop(wait=10)
+            self._tasks["segment"].stop(wait=2)
+        if self._filling:
+            self._filling.layer.editable = True
         self._tasks.clear()  # what is still under way is not listened to
         self._is_closed = True
         self.picker.let_go()
         for result in self._results:
             result.let_go()
-        for throttled in (self._show_size, self._apply):
+        for throttled in (self._show_size, self._apply, self._prepare):
             throttled.cancel()
         if self._run_by_key in self.viewer.keymap.values():  # else another Segment tab has taken the key over
             self.viewer.bind_key(_KEY, None, overwrite=True)
@@ -285,7 +304,8 @@ class SegmentWidget(SegmentForm):
 
     def _images_chosen(self) -> None:
         self._results = [result for result in self._results if result.is_shown]
-        if self._filling and not self._filling.is_shown:
+        closed = self.is_running and self._segmenting not in self.viewer.layers
+        if closed or (self._filling and not self._filling.is_shown):
             self.stop()
         former, self.result = self.result, self._result_of(self.picker.image)
         if self.result and self.result is not former:
@@ -322,7 +342,7 @@ class SegmentWidget(SegmentForm):
 
     def _enable_result_controls(self) -> None:
         there = self.result is not None
-        for control in (self.threshold, self.show_probability, self.show_uncertainty):
+        for control in (self.threshold, self.show_probability, self.show_uncertainty, self.save_button):
             allow(control.native, None if there else "Segment first.", str(control.tooltip))
 
     def _model_chosen(self, name: str) -> None:
@@ -356,7 +376,8 @@ class SegmentWidget(SegmentForm):
 
     def _apply_now(self) -> None:
         if self.result and self.result.is_shown:
-            self.result.apply(self.postprocessing())
+            if self.result.apply(self.postprocessing()):
+                self.status.setText(_kept(self.result, edited=True).strip())
             if self._filling is self.result:
                 self.result.layer.editable = False
 
@@ -364,17 +385,7 @@ class SegmentWidget(SegmentForm):
         if not (self.result and self.result.is_shown):
             self.size_line.setText("")
             return
-        volume = self.result.volume
-        size = measure_tumour(np.asarray(self.result.layer.data), volume)
-        amount = f"{size.voxels:,} voxels".replace(",", "\u2009")
-        if size.millilitres is None:
-            amount += " (voxel size unknown: set it for mL)"
-        else:
-            amount = f"{size.millilitres:.1f} mL, {amount}"
-        where = ""
-        if (z := size.largest_slice) is not None:
-            where = f", largest in slice {volume.slice_numbers[z]} (z = {z})"
-        self.size_line.setText(f"Tumour {amount}{where}.")
+        self.size_line.setText(self.result.describe_size())
 
     def _show_maps(self, _: Any = None) -> None:
         if self.result and self.result.is_shown and self.result is not self._filling:
@@ -383,6 +394,19 @@ class SegmentWidget(SegmentForm):
     def _show_maps_of(self, result: ResultLayer) -> None:
         for box, kind in zip((self.show_probability, self.show_uncertainty), _MAPS, strict=True):
             result.show_map(kind, bool(box.value))
+
+    def _save_mask(self) -> None:
+        """Write the mask as it is now, with the geometry of its images; the dialog asks before it replaces a file."""
+        assert self.result
+        name, _ = QFileDialog.getSaveFileName(self, "Save mask", f"{self.result.volume.name}_mask.nii.gz", SAVE_FILTERS)
+        if not name:
+            return
+        try:
+            first, *others = self.result.save(name)
+        except (OSError, ValueError) as error:
+            self._fail(error)
+        else:
+            self.status.setText(f"Saved {first}" + (f" and {len(others)} more." if others else "."))
 
     def _copy_command(self) -> None:
         try:
@@ -420,6 +444,10 @@ class SegmentWidget(SegmentForm):
     def _fail(self, error: Exception) -> None:
         self.status.setText(str(error))
         show_error(str(error))
+
+
+def _kept(result: ResultLayer, *, edited: bool) -> str:
+    return f" Your edits are kept as '{result.volume.name} prediction (edited)', hidden." if edited else ""
 
 
 def _nothing() -> None:
