@@ -56,7 +56,7 @@ def save_tiny_model() -> SaveTinyModel:
             validation_dice={"carl": 0.5, "dora": 0.75},
             provenance=Provenance(created="2024-05-06T07:08:09+00:00"),
         )
-        save_model(TrainedModel(info, network), folder)
+        save_model(TrainedModel(info, network), folder, overwrite=True)
         return folder
 
     return save
