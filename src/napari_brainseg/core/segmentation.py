@@ -167,7 +167,7 @@ class Runner:
             self._use_less()  # outside, where the error no longer holds on to tensors
 
     def _run(self, images: Tensor) -> Tensor:
-        images = images.to(self.device.name, memory_format=torch.channels_last)
+        images = images.to(self.device.name, self.device.dtype, memory_format=torch.channels_last)
         with torch.inference_mode(), self.device.autocast():
             probability = torch.sigmoid(self._network(images).float())
             if self._tta:
@@ -216,7 +216,7 @@ def predict(
     stored = torch.from_numpy(
         np.ascontiguousarray(cropped if cropped.dtype == np.uint8 else cropped.astype(np.float32))
     )
-    slices = normalise(stored.permute(0, 3, 1, 2), [measured])
+    slices = normalise(stored.permute(0, 3, 1, 2), [measured]).to(runner.device.dtype)
     height, width = slices.shape[-2:]
     padding = [0, -width % model.size_multiple, 0, -height % model.size_multiple]
     slices = functional.pad(slices, padding, mode="replicate")
@@ -225,7 +225,8 @@ def predict(
     while done < len(order):
         indices = tuple(order[done : done + runner.batch_size])
         context = torch.tensor([neighbours(index, len(slices), model.context) for index in indices])
-        found = runner(slices[context].flatten(1, 2))[:, :height, :width].numpy()
+        images = torch.cat([slices[column] for column in context.T], dim=1)
+        found = runner(images)[:, :height, :width].numpy()
         if not np.isfinite(found).all():
             raise ValueError(f"the model gives NaN for {volume.name}: its weights or the images are damaged")
         probability[list(indices), rows, columns] = found
