@@ -56,6 +56,8 @@ def demo(
                 continue
             dice = None if manual is None else score_mask(found.mask, manual).dice
             agreement = "no manual mask" if dice is None else f"Dice {dice:.2f}"
+            if manual is not None and not manual.any():  # where Dice is 0 for a single voxel too many
+                agreement = "none in the manual mask"
             seconds = result.provenance.seconds
             say(f"{case.name}: tumour {result.tumour_voxels} voxels, {agreement}, {seconds:.1f} s")
             lines.append({"case": case.name, "tumour_voxels": result.tumour_voxels, "dice": dice, "seconds": seconds})
