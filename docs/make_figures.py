@@ -28,8 +28,7 @@ IMAGES = Path(__file__).parent / "images"
 def main() -> None:
     """Walk through the tabs and take a picture of the window at each."""
     folder, case, model = sys.argv[1:]
-    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
+    QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)
     cases = show_tab(viewer, "Cases")
