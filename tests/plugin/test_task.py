@@ -5,9 +5,10 @@ import sys
 import threading
 
 import pytest
+from qtpy.QtCore import QObject
 
 from napari_brainseg.core.progress import Cancelled, Progress
-from napari_brainseg.plugin.task import Task
+from napari_brainseg.plugin.task import Task, Tasks
 
 SIGNALS = ("progressed", "sent", "returned", "failed", "ended")
 STEP = Progress("segmenting", 1, 2)
@@ -137,7 +138,7 @@ import time
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 from napari_brainseg.core.progress import Progress
-from napari_brainseg.plugin.task import Task
+from napari_brainseg.plugin.task import Task, Tasks
 
 def work(task):
     while True:
@@ -151,3 +152,33 @@ application.exec()
 """
     done = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_only_the_latest_task_of_a_name_is_listened_to(qtbot):
+    owner, gate, heard, over = QObject(), threading.Event(), [], []
+    tasks = Tasks(owner)
+    tasks.begin("work", lambda _: gate.wait(10) and "former", over.append, returned=heard.append)
+    former = tasks["work"]
+    tasks.begin("work", lambda _: "latter", over.append, returned=heard.append)
+    gate.set()
+    qtbot.waitUntil(lambda: not tasks and not former._thread.is_alive(), timeout=10_000)
+    qtbot.wait(50)
+
+    assert former.stopping
+    assert heard == ["latter"]
+    assert len(over) == 1
+
+
+def test_closed_work_is_stopped_and_says_nothing_more(qtbot):
+    owner, gate, heard = QObject(), threading.Event(), []
+    tasks = Tasks(owner)
+    tasks.begin("work", lambda _: gate.wait(10), heard.append, returned=heard.append)
+    task = tasks["work"]
+    tasks.close()
+    gate.set()
+    task._thread.join(10)
+    qtbot.wait(50)
+
+    assert task.stopping
+    assert not tasks
+    assert not heard

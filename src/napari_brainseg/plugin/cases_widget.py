@@ -30,7 +30,7 @@ from .case_table import CaseFilter, CaseRow, CaseTable, CaseView
 from .layers import LayerData, case_layers, sample_folder
 from .opened_case import edited_masks, layers_of, show_case, show_largest_tumour
 from .tabs import raise_tab
-from .task import Task
+from .task import Task, Tasks
 
 if TYPE_CHECKING:
     import napari
@@ -53,11 +53,10 @@ class CasesWidget(QWidget):
         self.viewer = viewer
         self.folder: Path | None = None
         self._names: set[str] = set()
-        self._tasks: dict[str, Task] = {}
+        self._tasks = Tasks(self)
         self._settings = QSettings("napari-brainseg", "napari-brainseg")
         self._build()
         self.setAcceptDrops(True)
-        self.destroyed.connect(partial(_stop, self._tasks))
         viewer.bind_key("J", _largest_tumour, overwrite=True)
         self._update_controls()
         self._open_remembered()
@@ -146,7 +145,7 @@ class CasesWidget(QWidget):
     def open_folder(self, folder: Path | str) -> None:
         """List the cases of a folder, and look into them one after another, both without holding up the window."""
         folder = Path(folder)
-        self._stop_task("fill")
+        self._tasks.drop("fill")
         self._say(f"Looking for cases in {folder} …")
         self._start("list", lambda _: find_cases(folder), partial(self._list, folder))
 
@@ -158,7 +157,7 @@ class CasesWidget(QWidget):
             write_phantom_cases(folder)
             return find_cases(folder)
 
-        self._stop_task("fill")
+        self._tasks.drop("fill")
         self._say("Making the sample data set …")
         self._start("list", cases, partial(self._list, folder))
 
@@ -193,7 +192,7 @@ class CasesWidget(QWidget):
         if unknown:
             self._say(f"{_cases(len(self.table.rows))}; looking into them …")
             self.shown.setDynamicSortFilter(False)  # no row moves away under the mouse
-            self._start("fill", partial(_summarise, unknown, len(self.table.rows)), self._filled, self._fill_in)
+            self._start("fill", partial(_summarise, unknown, len(self.table.rows)), self._filled, sent=self._fill_in)
         else:
             self._filled()
 
@@ -210,8 +209,8 @@ class CasesWidget(QWidget):
 
     def _cancel_or_continue(self) -> None:
         if self._tasks.keys() & {"list", "fill"}:
-            self._stop_task("list")
-            self._stop_task("fill")
+            self._tasks.drop("list")
+            self._tasks.drop("fill")
             self.shown.setDynamicSortFilter(True)
             known = sum(row.is_known for row in self.table.rows)
             self._say(f"Stopped; {known} of {len(self.table.rows)} cases were looked into.")
@@ -341,38 +340,17 @@ class CasesWidget(QWidget):
         name: str,
         function: Callable[[Task], Any],
         returned: Callable[[Any], object],
-        sent: Callable[[Any], object] | None = None,
+        **slots: Callable[..., object],
     ) -> None:
         """Begin work in place of the former of the same name, whose results no longer count."""
-        self._stop_task(name)
-        task = self._tasks[name] = Task(function, self)
-
-        def current(slot: Callable[[Any], object]) -> Callable[[Any], object]:
-            return lambda value: slot(value) if self._tasks.get(name) is task else None
-
-        def ended() -> None:
-            if self._tasks.get(name) is task:
-                del self._tasks[name]
-                self._update_controls()
-
-        task.progressed.connect(current(self._progress))
-        task.returned.connect(current(returned))
-        task.failed.connect(current(self._fail))
-        if sent:
-            task.sent.connect(current(sent))
-        task.ended.connect(ended)
-        task.ended.connect(task.deleteLater)
-        task.start()
+        slots |= {"progressed": self._progress, "returned": returned, "failed": self._fail}
+        self._tasks.begin(name, function, lambda _: self._update_controls(), **slots)
         self._update_controls()
-
-    def _stop_task(self, name: str) -> None:
-        if task := self._tasks.pop(name, None):
-            task.stop()
 
     def event(self, event: QEvent) -> bool:
         """Stop all work when the tab is closed."""
         if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
-            _stop(self._tasks)
+            self._tasks.stop()
         return bool(super().event(event))
 
     def sizeHint(self) -> QSize:
@@ -412,9 +390,3 @@ def _cases(count: int) -> str:
 def _largest_tumour(viewer: "napari.Viewer") -> None:
     """Go to the slice with the largest tumour."""
     show_largest_tumour(viewer)
-
-
-def _stop(tasks: dict[str, Task], *_: object) -> None:
-    """Stop all work; what it still reports no longer counts, for the window may be gone."""
-    while tasks:
-        tasks.popitem()[1].stop()

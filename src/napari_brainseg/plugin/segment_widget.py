@@ -25,7 +25,7 @@ from .recent_models import describe_model, model_choices, recent_models, remembe
 from .result_layer import ResultLayer
 from .segment_form import RUN, SAVE_FILTERS, STOP, STOPPING, SegmentForm
 from .sources import known_volume, set_spacing
-from .task import Task
+from .task import Task, Tasks
 
 if TYPE_CHECKING:
     from ..core.segmentation import Segmentation, SlicePrediction
@@ -56,10 +56,9 @@ class SegmentWidget(SegmentForm):
         """The images of the run under way."""
         self._kept = ""
         """What to say of a mask that was put aside in this run."""
-        self._tasks: dict[str, Task] = {}
+        self._tasks = Tasks(self)
         self._engine: Engine | None = None
         self._started = 0.0
-        self._is_closed = False
         self._model_name = DEFAULT_MODEL
         self._settings = QSettings("napari-brainseg", "napari-brainseg")
         self._show_size = qthrottled(self._show_size_now, timeout=150, parent=self)
@@ -108,8 +107,13 @@ class SegmentWidget(SegmentForm):
         """Load the model in the background, so that the first click is quick and the device is known."""
         settings, name, known = self.config(), self._model_name, self._engine
         self.device_line.setText(_LOADING)
-        task = Task(lambda _: prepare_engine(name, settings, known), self)
-        self._start("prepare", task, returned=self._prepared, failed=self._not_prepared)
+        self._tasks.begin(
+            "prepare",
+            lambda _: prepare_engine(name, settings, known),
+            lambda _: None,
+            returned=self._prepared,
+            failed=self._not_prepared,
+        )
 
     def config(self) -> SegmentConfig:
         """How the network is run, as the form says."""
@@ -170,18 +174,17 @@ class SegmentWidget(SegmentForm):
             return engine, segment_in_task(task, engine, volume, postprocessing, first, only)
 
         self._started = time.monotonic()
-        task = Task(work, self)
         self.progress.visible = True
         self.progress.max, self.progress.value = 0, 0
         self.status.setText("Starting...")
-        self._start(
+        self._tasks.begin(
             "segment",
-            task,
+            work,
+            self._ended,
             sent=partial(self._slices_found, begin),
             progressed=self._show_progress,
             returned=self._segmented,
             failed=self._fail,
-            ended=partial(self._ended, task),
         )
         self._enable_buttons()
 
@@ -263,17 +266,14 @@ class SegmentWidget(SegmentForm):
         self.spacing_button.clicked.connect(self._set_spacing)
         self._run_by_key = lambda _: self.run()
         self.viewer.bind_key(_KEY, self._run_by_key, overwrite=True)
-        self.destroyed.connect(partial(_stop, self._tasks))
 
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab."""
-        _stop(self._tasks)
         if self.is_running:
             self._tasks["segment"].stop(wait=2)
+        self._tasks.close()
         if self._filling:
             self._filling.layer.editable = True
-        self._tasks.clear()  # what is still under way is not listened to
-        self._is_closed = True
         self.picker.let_go()
         for result in self._results:
             result.let_go()
@@ -281,26 +281,6 @@ class SegmentWidget(SegmentForm):
             throttled.cancel()
         if self._run_by_key in self.viewer.keymap.values():  # else another Segment tab has taken the key over
             self.viewer.bind_key(_KEY, None, overwrite=True)
-
-    def _start(self, name: str, task: Task, **slots: Callable[..., None]) -> None:
-        """Begin work in place of the former of the same name; what that still says is not listened to."""
-
-        def current(slot: Callable[..., None], *values: object) -> None:
-            if self._tasks.get(name) is task:
-                slot(*values)
-
-        def ended() -> None:
-            if self._tasks.get(name) is task:
-                del self._tasks[name]
-                slots.get("ended", _nothing)()
-            if not self._is_closed:
-                task.discard()
-
-        for signal in slots.keys() - {"ended"}:
-            getattr(task, signal).connect(partial(current, slots[signal]))
-        task.ended.connect(ended)
-        self._tasks[name] = task
-        task.start()
 
     def _images_chosen(self) -> None:
         self._results = [result for result in self._results if result.is_shown]
@@ -448,12 +428,3 @@ class SegmentWidget(SegmentForm):
 
 def _kept(result: ResultLayer, *, edited: bool) -> str:
     return f" Your edits are kept as '{result.volume.name} prediction (edited)', hidden." if edited else ""
-
-
-def _nothing() -> None:
-    pass
-
-
-def _stop(tasks: dict[str, Task], _: object = None) -> None:
-    for task in list(tasks.values()):
-        task.stop()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, Signal
@@ -97,3 +98,74 @@ class Task(QObject):
             getattr(self, signal).emit(*values)
         except RuntimeError:  # the window is gone, and the Qt object with it
             self._stop.set()
+
+
+class Tasks(dict[str, Task]):
+    """The work of one widget by name: at most one task of each name, and only the latest is listened to.
+
+    Parameters
+    ----------
+    owner : QObject
+        The widget; when it is destroyed, the work is closed.
+    """
+
+    def __init__(self, owner: QObject) -> None:
+        super().__init__()
+        self._owner = owner
+        self._is_closed = False
+        owner.destroyed.connect(self.close)  # what is still on its way would find no widget
+
+    def begin(
+        self,
+        name: str,
+        function: Callable[[Task], Any],
+        ended: Callable[[Task], object],
+        **slots: Callable[..., object],
+    ) -> None:
+        """Start work in place of the former of the same name.
+
+        Parameters
+        ----------
+        name : str
+            What it is called.
+        function : callable
+            See `Task`.
+        ended : callable
+            Called with the task once it is over and no longer listed.
+        **slots
+            By name of the signal: called with what it carries.
+        """
+        self.drop(name)
+        task = self[name] = Task(function, self._owner)
+
+        def current(slot: Callable[..., object], *values: object) -> None:
+            if self.get(name) is task:
+                slot(*values)
+
+        def end() -> None:
+            if self.get(name) is task:
+                del self[name]
+                ended(task)
+            if not self._is_closed:
+                task.discard()
+
+        for signal, slot in slots.items():
+            getattr(task, signal).connect(partial(current, slot))
+        task.ended.connect(end)
+        task.start()
+
+    def drop(self, name: str) -> None:
+        """Stop the work of a name, if there is some, and listen to it no more."""
+        if task := self.pop(name, None):
+            task.stop()
+
+    def stop(self) -> None:
+        """Ask all work to end."""
+        for task in list(self.values()):
+            task.stop()
+
+    def close(self, _: object = None) -> None:
+        """Stop all work, and listen to none of it any more."""
+        self._is_closed = True
+        self.stop()
+        self.clear()
