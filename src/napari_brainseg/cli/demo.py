@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core.cases import find_cases
-from ..core.config import SegmentConfig
+from ..core.config import ScoreConfig, SegmentConfig
 from ..core.files import atomic_path
 from ..core.masks import read_mask
 from ..core.metrics import score_mask
@@ -54,7 +54,7 @@ def demo(
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed[case.name] = str(error)
                 continue
-            dice = None if manual is None else score_mask(found.mask, manual).dice
+            dice = None if manual is None else score_mask(found.mask, manual, config=ScoreConfig(distances=False)).dice
             agreement = "no manual mask" if dice is None else f"Dice {dice:.2f}"
             if manual is not None and not manual.any():  # where Dice is 0 for a single voxel too many
                 agreement = "none in the manual mask"

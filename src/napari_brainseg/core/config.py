@@ -11,6 +11,7 @@ CHANNELS = ("pre-contrast", FLAIR, "post-contrast")
 
 NetworkName = Literal["unet", "resunet", "attention_unet"]
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+EmptyMasks = Literal["one", "zero", "skip"]
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
@@ -112,6 +113,15 @@ class SegmentConfig(Settings):
     )
     batch_size: int = Field(8, ge=1, le=256, title="Batch size", description="Slices sent through the network at once.")
     threads: int = Field(0, ge=0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
+
+
+class ScoreConfig(Settings):
+    """How masks are compared."""
+
+    empty: EmptyMasks = Field(
+        "one", title="Both masks empty", description="What Dice and IoU are where neither mask has tumour."
+    )
+    distances: bool = Field(True, title="Distances", description="Also measure the distance between the surfaces.")
 
 
 class AugmentationConfig(Settings):

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from .augmentation import augment
 from .cases import Case, patient_of
-from .config import ModelConfig, PostprocessConfig, Settings, TrainConfig
+from .config import ModelConfig, PostprocessConfig, ScoreConfig, Settings, TrainConfig
 from .devices import Device, choose_device
 from .files import atomic_path
 from .masks import Mask, read_mask
@@ -266,7 +266,9 @@ def validate(network: SpaceToDepth, samples: Sequence[Sample], model: ModelConfi
     scores = {}
     for sample in samples:
         probability = predict(sample.volume, model, runner, range(len(sample.mask)))
-        scores[sample.volume.name] = score_mask(postprocess(probability, PostprocessConfig()), sample.mask).dice
+        mask = postprocess(probability, PostprocessConfig())
+        if (dice := score_mask(mask, sample.mask, config=ScoreConfig(distances=False)).dice) is not None:
+            scores[sample.volume.name] = dice
     return scores
 
 
