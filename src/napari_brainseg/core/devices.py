@@ -8,6 +8,7 @@ import torch
 from .config import DeviceName
 
 _USUAL_THREADS = torch.get_num_threads()
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,17 @@ def choose_device(name: DeviceName = "auto", threads: int = 0) -> Device:
     if _cpu_has_bfloat16():
         return Device(chosen, torch.bfloat16, f"{wish}; the CPU has bfloat16 instructions")
     return Device(chosen, torch.float32, f"{wish}; the CPU has no bfloat16 instructions")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch lacked memory: on the CPU and on Apple GPUs that has no exception of its own."""
+    return any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY)
+
+
+def free_memory() -> None:
+    """Give back the GPU memory that PyTorch keeps for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, SegmentConfig
-from .devices import Device, choose_device
+from .devices import Device, choose_device, free_memory, is_out_of_memory
 from .masks import Mask
 from .models import TrainedModel, versions
 from .postprocessing import entropy, postprocess
@@ -23,7 +23,6 @@ from .volumes import Volume
 
 FloatArray = npt.NDArray[np.float32]
 
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
 _BOX_FOREGROUND, _BOX_SHARE, _MARGIN = 0.1, 0.02, 8
 """A row or column belongs to the head if in some slice the second share of it is brighter than the first share of the
 bright end; so many pixels around the head are kept. Noise in the air stays below."""
@@ -161,8 +160,8 @@ class Runner:
             try:
                 parts = [self._run(part) for part in images.split(self.batch_size)]
                 return torch.cat(parts)
-            except RuntimeError as error:  # what PyTorch raises for want of memory, on the CPU and on Apple GPUs too
-                if not any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY):
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
                     raise
             self._use_less()  # outside, where the error no longer holds on to tensors
 
@@ -185,8 +184,7 @@ class Runner:
             self._network.to("cpu")
         else:
             raise MemoryError("not enough memory to segment even one slice on the CPU")
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
 
 def predict(
