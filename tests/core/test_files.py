@@ -1,4 +1,6 @@
+import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +58,60 @@ def test_file_has_the_permissions_of_any_new_file(tmp_path: Path, umask: int) ->
         temporary.write_text("new")
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o666 & ~umask
     assert os.umask(umask) == umask  # unchanged
+
+
+def write(target: Path) -> None:
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_read_only_folder_is_told_by_the_file_asked_for(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match=re.escape(f"{tmp_path / 'a.txt'} cannot be written: permission denied")):
+        write(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS], ids=errno.errorcode.get)
+def test_refused_file_is_told_by_the_name_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """As a folder or disk that is read-only refuses it, removing what is not there included."""
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    message = f"{tmp_path / 'a.txt'} cannot be written: {os.strerror(code).lower()}"
+    with pytest.raises(OSError, match=f"^{re.escape(message)}$") as told:
+        write(tmp_path / "a.txt")
+    assert isinstance(told.value, PermissionError) == (code == errno.EACCES)
+
+
+def test_folder_that_is_missing_or_in_the_way_is_told_by_the_name_asked_for(tmp_path: Path) -> None:
+    missing, folder = tmp_path / "nowhere" / "a.txt", tmp_path / "b.txt"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match=re.escape(f"{missing} cannot be written: no such file")):
+        write(missing)
+    with pytest.raises(OSError, match=re.escape(f"{folder} cannot be written: ")):
+        write(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_full_disk_is_told_by_the_file_that_was_being_written(tmp_path: Path) -> None:
+    """Where several files are moved together, it is the last that did not fit."""
+
+    def write_two() -> None:
+        with atomic_path(tmp_path / "a.txt") as first, atomic_path(tmp_path / "b.txt") as second:
+            first.write_text("new")
+            second.write_text("ne")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    message = f"{tmp_path / 'b.txt'} cannot be written: no space left on device"
+    with pytest.raises(OSError, match=f"^{re.escape(message)}$"):
+        write_two()
+    assert not list(tmp_path.iterdir())
+
+
+def test_error_of_another_file_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="source"), atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text((tmp_path / "source").read_text())

@@ -319,7 +319,7 @@ def test_write_that_fails_midway_changes_nothing(
 
     monkeypatch.setattr(masks.tifffile, "imwrite", failing(tifffile.imwrite, path_first=True))
     monkeypatch.setattr(masks.nibabel, "save", failing(nibabel.save, path_first=False))
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(OSError, match=r"\.(tif|nii\.gz) cannot be written: no space left on device"):
         write_mask(1 - random_mask(), tmp_path, volume, format=format, overwrite=True)
     assert calls
     assert files(tmp_path) == before

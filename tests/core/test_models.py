@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from napari_brainseg.core import models
 from napari_brainseg.core.config import ModelConfig, PostprocessConfig, TrainConfig
 from napari_brainseg.core.model_folders import ModelInfo, Provenance, file_sha256, read_model_info
 from napari_brainseg.core.models import TrainedModel, load_model, save_model
@@ -215,15 +214,17 @@ def test_what_is_no_model_is_refused(saved: Path, tmp_path: Path, name: str) -> 
 def test_model_whose_saving_fails_is_no_model(
     untrained: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    def full(*_: object, **__: object) -> None:
+    write = "write_bytes" if when == "weights" else "write_text"
+
+    def full(path: Path, *_: object) -> None:
+        with path.open("wb") as file:
+            file.write(b"half")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        if when == "weights":
-            patched.setattr(models, "save_file", full)
-        else:
-            patched.setattr(Path, "write_text", full)
-        with pytest.raises(OSError, match="No space left"):
+        patched.setattr(Path, write, full)
+        file = tmp_path / "m" / ("weights.safetensors" if when == "weights" else "model.json")
+        with pytest.raises(OSError, match=re.escape(f"{file} cannot be written: no space left on device")):
             save_model(untrained, tmp_path / "m")
     with pytest.raises(FileNotFoundError, match="is not a model"):
         load_model(tmp_path / "m")

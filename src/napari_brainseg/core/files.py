@@ -1,21 +1,30 @@
 """Files that are either whole or not there."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Path to write to instead, moved to `path` when the block ends well and removed when it does not."""
+    """Path to write to instead, moved to `path` when the block ends well and removed when it does not.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the message names `path`, for nobody asked for the other.
+    """
     suffixes = "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
     temporary = path.with_name(f".{uuid4().hex}{suffixes}")
-    temporary.touch()
-    mode = temporary.stat().st_mode
     try:
         yield temporary
-        temporary.chmod(mode)  # that of any new file, whatever a library has made of it
         temporary.replace(path)
+    except OSError as error:
+        is_ours = error.filename in (None, temporary, str(temporary))  # a full disk has no file name
+        if error.strerror is None or not is_ours:
+            raise
+        raise type(error)(f"{path} cannot be written: {error.strerror.lower()}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before is what matters
+            temporary.unlink()

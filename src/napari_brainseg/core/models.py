@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .files import atomic_path
@@ -66,6 +66,8 @@ def save_model(model: TrainedModel, folder: Path | str, *, overwrite: bool = Fal
     ------
     FileExistsError
         If there is a model already and `overwrite` is not set.
+    OSError
+        If a file cannot be written, as on a full disk; the message names it, and there is no model that was not there.
     """
     folder = Path(folder)
     if not overwrite and (folder / INFO_FILE).exists():
@@ -73,7 +75,7 @@ def save_model(model: TrainedModel, folder: Path | str, *, overwrite: bool = Fal
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: _stored(tensor) for name, tensor in read_weights(model.network).items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))
         digest = file_sha256(temporary)
     provenance = model.info.provenance.model_copy(update={"weights_sha256": digest, "versions": versions()})
     info = model.info.model_copy(update={"provenance": provenance})

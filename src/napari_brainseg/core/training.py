@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from monai.losses import DiceLoss
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
@@ -363,7 +363,7 @@ def _save_checkpoint(
         tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(output / _CHECKPOINT_FILE) as temporary:
-        save_file(tensors, temporary, {"state": json.dumps({"epoch": epoch, "seconds": seconds})})
+        temporary.write_bytes(save(tensors, {"state": json.dumps({"epoch": epoch, "seconds": seconds})}))
 
 
 def _load_checkpoint(
