@@ -116,20 +116,62 @@ def find_cases(path: Path | str) -> list[Case]:
     ValueError
         If there is no case in it.
     """
+    found = _all_cases(path, results=False)
+    if not found:
+        raise ValueError(
+            f"{path}: no case found; allowed are folders of NAME_1.tif, NAME_2.tif ... with NAME_1_mask.tif ..., "
+            "multi-page TIFF stacks and NIfTI files (.nii, .nii.gz)"
+        )
+    return found
+
+
+def find_masks(path: Path | str) -> list[Case]:
+    """All cases at a path that have a mask, in natural order, with images or without.
+
+    Folders of results are looked into where there is nothing else. Files that are not called masks are taken for masks
+    where the case has no others.
+
+    Parameters
+    ----------
+    path : Path or str
+        As for `find_cases`, or a folder that `write_mask` or `write_segmentation` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the path does not exist.
+    PermissionError
+        If the folder may not be read.
+    ValueError
+        If there is no mask in it.
+    """
+    found = _all_cases(path, results=False) or _all_cases(path, results=True)
+    if not found:
+        raise ValueError(
+            f"{path}: no mask found; allowed are NAME_1_mask.tif, NAME_2_mask.tif ..., multi-page TIFF stacks and "
+            "NIfTI files (.nii, .nii.gz)"
+        )
+    return [_as_masks(case) for case in found]
+
+
+def _as_masks(case: Case) -> Case:
+    if case.has_masks and not case.images:
+        return replace(case, error=None)
+    if case.images and not case.has_masks and not case.channels:
+        return replace(case, images=(), masks=case.images, problems=())
+    return case
+
+
+def _all_cases(path: Path | str, *, results: bool) -> list[Case]:
     path = Path(os.path.abspath(path))  # the case takes its folder's name, which "." does not tell
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_file():
         beside = [entry for entry in _entries(path.parent) if entry.is_file()]
         near = _cases_of_files(path.parent, beside)
-        found = [case for case in near if path in case.images or (case.error and path in case.masks)]
+        found = [case for case in near if path in case.images or ((case.error or results) and path in case.masks)]
     else:
-        found = [case for folder in _folders(path) for case in _cases_in(folder, is_root=folder == path)]
-    if not found:
-        raise ValueError(
-            f"{path}: no case found; allowed are folders of NAME_1.tif, NAME_2.tif ... with NAME_1_mask.tif ..., "
-            "multi-page TIFF stacks and NIfTI files (.nii, .nii.gz)"
-        )
+        found = [case for folder in _folders(path, results) for case in _cases_in(folder, is_root=folder == path)]
     return sorted(_with_distinct_names(found), key=natsort_keygen(key=lambda case: case.name))
 
 
@@ -161,7 +203,7 @@ def split_cases(cases: Sequence[Case], share: float, seed: int = 0) -> tuple[lis
     )
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _folders(root: Path, results: bool) -> Iterator[Path]:
     """Walk folders level by level; each is visited once, so a loop of links ends."""
     seen: set[Path] = set()
     level = [root]
@@ -169,7 +211,7 @@ def _folders(root: Path) -> Iterator[Path]:
         new = []
         for folder in sorted(level, key=Path.is_symlink):  # a folder rather than a link to it
             is_result = folder != root and (folder / RESULT_FILE).exists()
-            if not is_result and (real := folder.resolve()) not in seen:
+            if (results or not is_result) and (real := folder.resolve()) not in seen:
                 seen.add(real)
                 new.append(folder)
         yield from new
@@ -262,12 +304,12 @@ def _slices_case(name: str, folder: Path, members: list[tuple[int, bool, Path]])
     numbers = tuple(sorted(images))
     all_images, all_masks = (tuple(file for _, is_mask, file in members if is_mask == kind) for kind in (False, True))
     case = Case(name, folder, "slices", all_images, all_masks, numbers)
-    if not images:
-        return replace(case, error=f"{folder} holds masks of {name} but no images")
     if len(images) + len(masks) < len(members):
         count = Counter((number, is_mask) for number, is_mask, _ in members)
         number = min(number for (number, _), times in count.items() if times > 1)
         return replace(case, error=f"slice {number} of {name} is there twice")
+    if not images:
+        return replace(case, numbers=tuple(sorted(masks)), error=f"{folder} holds masks of {name} but no images")
     problems = []
     if gaps := sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers)):
         problems.append(f"no image of {_slices(gaps)}, missing in the numbering")

@@ -1,6 +1,7 @@
 """A case's masks: reading manual ones, and writing masks back the way the images came."""
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from nibabel import orientations
+from nibabel.affines import voxel_sizes
 
 from .cases import Case
 from .files import atomic_path
@@ -51,21 +53,69 @@ def read_mask(case: Case, volume: Volume) -> Mask | None:
     ValueError
         If a file is damaged, has another size than its image, or holds values that are not those of a binary mask.
     """
-    files = [file for file in case.masks if file]
-    if not files:
+    if not case.has_masks:
         return None
+    mask, _, affine = _read(case, volume.shape)
+    if affine is not None:
+        _check_position(affine, volume, _file(case))
+    return mask
+
+
+def read_mask_alone(case: Case) -> tuple[Mask, Spacing | None]:
+    """Read the mask of a case that has no images.
+
+    Returns
+    -------
+    mask : ndarray
+        (Z, Y, X) of 0 and 1.
+    spacing : tuple of float or None
+        Voxel size along Z, Y and X in mm, if the file states it.
+
+    Raises
+    ------
+    ValueError
+        If there is no mask, a file is damaged, slices differ in size, or values are not those of a binary mask.
+    """
+    if not case.has_masks:
+        raise ValueError(f"{case.name} has no mask")
+    mask, spacing, _ = _read(case, None)
+    return mask, spacing
+
+
+def _read(case: Case, shape: tuple[int, ...] | None) -> tuple[Mask, Spacing | None, Affine | None]:
+    """Mask, voxel size and NIfTI's affine in our directions; of the shape of the images where there are any."""
     if case.layout == "slices":
-        with ThreadPoolExecutor(READ_THREADS) as pool:
-            planes = pool.map(
-                lambda file: file and _fitting(_binary(read_slice(file), file), volume.shape[1:], file), case.masks
-            )
-            return np.stack([np.zeros(volume.shape[1:], np.uint8) if plane is None else plane for plane in planes])
+        return _read_planes(case.masks, shape and shape[1:]), None, None
+    file = _file(case)
+    affine = None
     if case.layout == "nifti":
-        array, affine, stored = read_nifti(files[0])
-        _check_position(oriented_affine(affine, stored, array.shape[:3]), volume, files[0])
+        array, affine, stored = read_nifti(file)
+        affine = oriented_affine(affine, stored, array.shape[:3])
+        x, y, z = map(float, voxel_sizes(affine))
+        spacing: Spacing | None = (z, y, x)
     else:
-        array, _ = read_stack(files[0])
-    return _fitting(_binary(array, files[0]), volume.shape, files[0])
+        array, spacing = read_stack(file)
+    mask = _binary(array, file)
+    return (mask if shape is None else _fitting(mask, shape, file, "its image")), spacing, affine
+
+
+def _read_planes(files: Sequence[Path | None], shape: tuple[int, ...] | None) -> Mask:
+    """Masks of slices as (Z, Y, X); a slice without a file is empty."""
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        planes = list(pool.map(lambda file: file and _binary(read_slice(file), file), files))
+    other = "the first mask" if shape is None else "its image"
+    shape = shape or next(plane.shape for plane in planes if plane is not None)
+    empty = np.zeros(shape, np.uint8)
+    return np.stack(
+        [
+            _fitting(plane, shape, file, other) if file and plane is not None else empty
+            for plane, file in zip(planes, files, strict=True)
+        ]
+    )
+
+
+def _file(case: Case) -> Path:
+    return next(file for file in case.masks if file)
 
 
 def write_mask(
@@ -178,9 +228,9 @@ def _check_position(affine: Affine, volume: Volume, file: Path) -> None:
         raise ValueError(f"{file} lies elsewhere in space than the images of {volume.name}; register them first")
 
 
-def _fitting(mask: Mask, shape: tuple[int, ...], file: Path) -> Mask:
+def _fitting(mask: Mask, shape: tuple[int, ...], file: Path, other: str) -> Mask:
     if mask.shape != shape:
-        raise ValueError(f"{file} has size {mask.shape}, but its image has {shape}")
+        raise ValueError(f"{file} has size {mask.shape}, but {other} has {shape}")
     return mask
 
 
