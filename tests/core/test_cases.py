@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from napari_brainseg.core.cases import Case, find_cases, split_cases
+from napari_brainseg.core.progress import Cancelled, Progress
 
 Touch = Callable[[str, Sequence[str]], Path]
 
@@ -399,3 +400,23 @@ def test_results_among_the_data_are_passed_over(touch: Touch) -> None:
     folder = touch("data/p", slices("p", (1, 2))).parent
     touch("data/results/p", ["p_1_mask.tif", "p_2_mask.tif", "segmentation.json"])
     assert [case.error for case in find_cases(folder)] == [None]
+
+
+def test_looking_for_cases_tells_each_folder_and_can_be_stopped_there(touch: Touch, tmp_path: Path) -> None:
+    for name in ("a", "b", "c/d"):
+        touch(f"set/{name}", slices("p", (1,)))
+    seen: list[Progress] = []
+    find_cases(tmp_path / "set", on_progress=seen.append)
+    assert [report.done for report in seen] == [1, 2, 3, 4, 5]
+    assert [report.total for report in seen][:2] == [1, 4]  # those known so far
+    assert seen[-1].total == 5
+
+    def stop(report: Progress) -> None:
+        stopped_at.append(report.done)
+        if report.done == 2:
+            raise Cancelled
+
+    stopped_at: list[int] = []
+    with pytest.raises(Cancelled):
+        find_cases(tmp_path / "set", on_progress=stop)
+    assert stopped_at == [1, 2]

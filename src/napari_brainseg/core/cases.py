@@ -14,6 +14,7 @@ import tifffile
 from natsort import natsort_keygen, natsorted
 
 from .config import CHANNELS, FLAIR
+from .progress import OnProgress, Progress, ignore_progress
 
 Layout = Literal["slices", "stack", "nifti"]
 
@@ -98,7 +99,7 @@ def patient_of(name: str) -> str:
     return "_".join(parts[:3]) if parts[0] == "TCGA" and len(parts) > 3 else name
 
 
-def find_cases(path: Path | str) -> list[Case]:
+def find_cases(path: Path | str, *, on_progress: OnProgress = ignore_progress) -> list[Case]:
     """All cases at a path, in natural order, those that cannot be used included with their reason.
 
     Parameters
@@ -106,6 +107,9 @@ def find_cases(path: Path | str) -> list[Case]:
     path : Path or str
         A case folder, a folder of cases at any of six levels (such as one that holds ``kaggle_3m``), or one file: a
         TIFF stack or a NIfTI volume.
+    on_progress : callable
+        Called before each folder is looked into, with the number of folders known so far as the total; it may raise
+        `Cancelled`.
 
     Raises
     ------
@@ -116,7 +120,7 @@ def find_cases(path: Path | str) -> list[Case]:
     ValueError
         If there is no case in it.
     """
-    found = _all_cases(path, results=False)
+    found = _all_cases(path, results=False, on_progress=on_progress)
     if not found:
         raise ValueError(
             f"{path}: no case found; allowed are folders of NAME_1.tif, NAME_2.tif ... with NAME_1_mask.tif ..., "
@@ -125,7 +129,7 @@ def find_cases(path: Path | str) -> list[Case]:
     return found
 
 
-def find_masks(path: Path | str) -> list[Case]:
+def find_masks(path: Path | str, *, on_progress: OnProgress = ignore_progress) -> list[Case]:
     """All cases at a path that have a mask, in natural order, with images or without.
 
     Folders of results are looked into where there is nothing else. Files that are not called masks are taken for masks
@@ -135,6 +139,8 @@ def find_masks(path: Path | str) -> list[Case]:
     ----------
     path : Path or str
         As for `find_cases`, or a folder that `write_mask` or `write_segmentation` wrote.
+    on_progress : callable
+        As for `find_cases`.
 
     Raises
     ------
@@ -145,7 +151,8 @@ def find_masks(path: Path | str) -> list[Case]:
     ValueError
         If there is no mask in it.
     """
-    found = _all_cases(path, results=False) or _all_cases(path, results=True)
+    found = _all_cases(path, results=False, on_progress=on_progress)
+    found = found or _all_cases(path, results=True, on_progress=on_progress)
     if not found:
         raise ValueError(
             f"{path}: no mask found; allowed are NAME_1_mask.tif, NAME_2_mask.tif ..., multi-page TIFF stacks and "
@@ -162,7 +169,7 @@ def _as_masks(case: Case) -> Case:
     return case
 
 
-def _all_cases(path: Path | str, *, results: bool) -> list[Case]:
+def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress) -> list[Case]:
     path = Path(os.path.abspath(path))  # the case takes its folder's name, which "." does not tell
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
@@ -171,7 +178,8 @@ def _all_cases(path: Path | str, *, results: bool) -> list[Case]:
         near = _cases_of_files(path.parent, beside)
         found = [case for case in near if path in case.images or ((case.error or results) and path in case.masks)]
     else:
-        found = [case for folder in _folders(path, results) for case in _cases_in(folder, is_root=folder == path)]
+        folders = _folders(path, results, on_progress)
+        found = [case for folder in folders for case in _cases_in(folder, is_root=folder == path)]
     return sorted(_with_distinct_names(found), key=natsort_keygen(key=lambda case: case.name))
 
 
@@ -203,19 +211,20 @@ def split_cases(cases: Sequence[Case], share: float, seed: int = 0) -> tuple[lis
     )
 
 
-def _folders(root: Path, results: bool) -> Iterator[Path]:
+def _folders(root: Path, results: bool, on_progress: OnProgress) -> Iterator[Path]:
     """Walk folders level by level; each is visited once, so a loop of links ends."""
     seen: set[Path] = set()
-    level = [root]
+    level, known = [root], 1
     for _ in range(_LEVELS):
-        new = []
+        below: list[Path] = []
         for folder in sorted(level, key=Path.is_symlink):  # a folder rather than a link to it
             is_result = folder != root and (folder / RESULT_FILE).exists()
             if (results or not is_result) and (real := folder.resolve()) not in seen:
                 seen.add(real)
-                new.append(folder)
-        yield from new
-        level = [entry for folder in new for entry in _entries(folder) if entry.is_dir()]
+                on_progress(Progress("looking for cases", len(seen), known + len(below)))
+                yield folder
+                below += [entry for entry in _entries(folder) if entry.is_dir()]
+        level, known = below, known + len(below)
 
 
 def _entries(folder: Path) -> list[Path]:
