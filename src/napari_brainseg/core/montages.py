@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from . import colours
 from .config import CHANNELS, FLAIR
 from .files import atomic_path
-from .masks import Mask
+from .masks import Mask, slice_areas
 from .volumes import Array, Volume
 
 
@@ -26,7 +25,7 @@ class MontageRow:
 
 def montage_row(volume: Volume, prediction: Mask, manual: Mask | None, title: str) -> MontageRow:
     """Row that shows the slice where manual mask and prediction together are largest."""
-    area = np.count_nonzero(prediction, axis=(1, 2)) + (0 if manual is None else np.count_nonzero(manual, axis=(1, 2)))
+    area = slice_areas(prediction) + (0 if manual is None else slice_areas(manual))
     index = int(area.argmax()) if area.any() else len(prediction) // 2
     flair = volume.array[index, ..., CHANNELS.index(FLAIR)]
     number = volume.slice_numbers[index]

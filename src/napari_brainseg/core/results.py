@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from .cases import RESULT_FILE
 from .config import PostprocessConfig, SegmentConfig, Settings
 from .files import atomic_path
-from .masks import Mask, MaskFormat, write_mask
+from .masks import Mask, MaskFormat, slice_areas, write_mask
 from .volumes import Volume
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class TumourSize:
 
 def measure_tumour(mask: Mask, volume: Volume) -> TumourSize:
     """Size of the tumour in a mask (Z, Y, X) of a volume."""
-    areas = np.count_nonzero(mask, axis=(1, 2))
+    areas = slice_areas(mask)
     voxels = int(areas.sum())
     return TumourSize(voxels, volume.millilitres(voxels), int(areas.argmax()) if voxels else None)
 
