@@ -17,6 +17,7 @@ TENSOR_MODULES = {
     "devices",
     "models",
     "networks",
+    "optimisation",
     "preprocessing",
     "saliency",
     "segmentation",

@@ -39,7 +39,7 @@ def test_an_unknown_command_is_a_usage_error(brainseg):
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError, RuntimeError, MemoryError])
 def test_an_error_is_one_line_and_exit_code_1(brainseg, monkeypatch, tmp_path, error):
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error("what went wrong [and where]")
 
     monkeypatch.setattr(sys.modules["napari_brainseg.cli.cases"], "find_cases", fail)
@@ -50,7 +50,7 @@ def test_an_error_is_one_line_and_exit_code_1(brainseg, monkeypatch, tmp_path, e
 
 
 def test_an_interrupt_is_one_word_and_exit_code_130(brainseg, monkeypatch, tmp_path):
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["napari_brainseg.cli.cases"], "find_cases", interrupt)

@@ -9,6 +9,7 @@ from napari_brainseg.core import training
 from napari_brainseg.core.config import ModelConfig
 from napari_brainseg.core.model_folders import INFO_FILE, WEIGHTS_FILE, read_model_info
 from napari_brainseg.core.models import load_model
+from napari_brainseg.core.networks import SpaceToDepth
 
 NETWORK = ("--filters", "4", "--filters", "8", "--filters", "8")
 QUICK = ("--epoch-slices", "4", "--batch-size", "2", "--window", "32", "--seed", "1", "--device", "cpu")
@@ -176,21 +177,45 @@ def test_training_goes_on_from_another_model_with_its_network(train, brainseg, p
     assert info.provenance.weights_sha256 != parent.provenance.weights_sha256
 
 
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (("--stem", "4"), "stem 4 was asked for, but the model to start from has 2, which is kept"),
+        (
+            (*NETWORK[:4], "--filters", "9"),
+            "filters (4, 8, 9) was asked for, but the model to start from has (4, 8, 8)",
+        ),
+        (("--network", "resunet"), "network resunet was asked for, but the model to start from has unet"),
+    ],
+)
+def test_a_network_other_than_the_parents_is_refused(brainseg, patients, output, tiny_model, flags, reason):
+    told = brainseg("train", patients, "--output", output, *QUICK, "--from", tiny_model, *flags)
+
+    assert told.code == 1
+    assert told.err.splitlines()[-1].startswith(f"brainseg: {reason}")
+    assert not output.exists()
+
+
+def test_the_parents_own_network_may_be_asked_for(train, patients, output, tiny_model):
+    told = train(patients, "--from", tiny_model, "--stem", "2", epochs=1)
+
+    assert told.code == 0, told.err
+
+
 @pytest.fixture
 def interrupted(train, patients, output, monkeypatch):
     """A run that was stopped by Ctrl-C in its second epoch."""
-    step, calls = training._step, []
+    average, calls = training.average_weights, []
 
     def interrupt(*arguments):
         calls.append(arguments)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return step(*arguments)
+        average(*arguments)
 
-    monkeypatch.setattr(training, "_step", interrupt)
-    told = train(patients)
-    monkeypatch.setattr(training, "_step", step)
-    return told
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "average_weights", interrupt)
+        return train(patients)
 
 
 def test_ctrl_c_ends_with_130_and_leaves_a_run_of_whole_files(interrupted, output, files_of):
@@ -241,8 +266,51 @@ def test_a_damaged_image_leaves_no_run_folder(train, patients, tmp_path, output)
     assert not output.exists()
 
 
-def test_one_patient_cannot_be_split(train, patients):
-    told = train(patients / "anna")
+# Each of these is one line
 
-    assert told.code == 1
-    assert "splitting by patient needs at least 2 patients, but there is 1" in told.err
+
+def refusal(told, output) -> str:
+    assert (told.code, told.out) == (1, "")
+    assert not (output / INFO_FILE).exists()
+    return told.err.splitlines()[-1].removeprefix("brainseg: ")
+
+
+def test_one_patient_cannot_be_split_but_trained_on(train, patients, output):
+    assert refusal(train(patients / "anna"), output) == (
+        "splitting by patient needs at least 2 patients, but there is 1: add more, or train without validation"
+    )
+    assert train(patients / "anna", "--validation-share", "0").code == 0
+
+
+def test_a_folder_without_any_mask_cannot_be_trained_on(train, patients, tmp_path, output):
+    data = shutil.copytree(patients, tmp_path / "data", ignore=shutil.ignore_patterns("*_mask.tif"))
+
+    assert refusal(train(data), output) == f"{data} holds no case that can be trained on"
+
+
+def test_cases_without_any_tumour_cannot_be_trained_on(train, patients, output):
+    told = train(patients / "dora", "--validation-share", "0")
+
+    assert refusal(told, output) == "no training slice has tumour: there is nothing to learn from"
+
+
+def test_a_learning_rate_that_is_too_high_is_told(train, patients, output):
+    told = train(patients, "--learning-rate", "1e30")
+
+    assert refusal(told, output).startswith("the loss became NaN at a learning rate of ")
+    assert refusal(told, output).endswith(": train anew with a lower one into another folder")
+
+
+def test_want_of_memory_is_told(train, patients, output, monkeypatch):
+    forward = SpaceToDepth.forward
+
+    def hungry(network, image):
+        if network.training and len(image) > 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(network, image)
+
+    monkeypatch.setattr(SpaceToDepth, "forward", hungry)
+    told = train(patients)
+
+    assert told.code == 0, told.err
+    assert "training 0/2  out of memory on the cpu: each step takes its 2 slices 1 at a time\n" in told.err

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Generator
+from torch import Generator, nn
 
 from napari_brainseg.core import training
 from napari_brainseg.core.cases import Case, find_cases
 from napari_brainseg.core.config import ModelConfig, NormalisationConfig, SegmentConfig, TrainConfig
-from napari_brainseg.core.devices import choose_device
+from napari_brainseg.core.devices import Device, choose_device
 from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.metrics import score_mask
 from napari_brainseg.core.models import load_model
-from napari_brainseg.core.networks import read_weights
+from napari_brainseg.core.networks import SpaceToDepth, read_weights
 from napari_brainseg.core.preprocessing import measure_intensities
-from napari_brainseg.core.progress import Cancelled, Progress
+from napari_brainseg.core.progress import Cancelled, Progress, ignore_progress
 from napari_brainseg.core.segmentation import segment
-from napari_brainseg.core.training import Sample, Sampler, batch_loss, learning_rate, make_batch, train
-from napari_brainseg.core.volumes import Array, read_volume, volume_of_array
+from napari_brainseg.core.training import Sample, Sampler, make_batch, train, validate
+from napari_brainseg.core.volumes import read_volume, volume_of_array
 
 
 def history(folder: Path) -> list[dict[str, str]]:
@@ -109,8 +110,10 @@ def test_progress_tells_reading_steps_and_epochs(
         ("training", 1, 2),
         ("epoch 2", 1, 2),
         ("epoch 2", 2, 2),
+        ("validating", 1, 1),
         ("training", 2, 2),
     ]
+    assert [report.stage for report in seen if report.note == "checkpoint saved"] == ["training", "training"]
     assert seen[3].metrics.keys() == {"loss"}
     assert seen[-1].metrics.keys() == {"loss", "learning_rate", "validation_dice"}
 
@@ -239,6 +242,7 @@ def assert_same_run(one: Path, other: Path) -> None:
         pytest.param("epoch 1", 1, id="in the first epoch"),
         pytest.param("training", 1, id="between epochs"),
         pytest.param("epoch 2", 2, id="in the second epoch"),
+        pytest.param("validating", 1, id="in the validation"),
         pytest.param("training", 2, id="before the model is written"),
     ],
 )
@@ -321,6 +325,139 @@ def test_damaged_run_is_not_resumed(
         train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
 
 
+# Short of memory
+
+
+@pytest.fixture
+def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """From now on networks run out of memory when they are taught more slices at once than this."""
+    forward = SpaceToDepth.forward
+
+    def limit(most: int) -> None:
+        def limited(network: SpaceToDepth, image: torch.Tensor) -> torch.Tensor:
+            if network.training and len(image) > most:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return forward(network, image)
+
+        monkeypatch.setattr(SpaceToDepth, "forward", limited)
+
+    return limit
+
+
+DIVIDED = "out of memory on the cpu: each step takes its 4 slices 2 at a time"
+
+
+def test_training_with_little_memory_goes_on_and_says_so(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, short_of_memory: Callable[[int], None]
+) -> None:
+    short_of_memory(2)
+    seen: list[Progress] = []
+    train(cases[:2], [], tmp_path / "m", tiny, quick, on_progress=seen.append)
+    assert [(report.stage, report.done) for report in seen if report.note == DIVIDED] == [("training", 0)]
+    assert load_model(tmp_path / "m").info.provenance.notes == (DIVIDED,)
+    assert len(history(tmp_path / "m")) == 2
+
+
+def test_resumed_run_takes_as_few_slices_at_once_as_before(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, short_of_memory: Callable[[int], None]
+) -> None:
+    short_of_memory(2)
+    train(cases[:2], [], tmp_path / "whole", tiny, quick)
+    with pytest.raises(Cancelled):
+        train(cases[:2], [], tmp_path / "stopped", tiny, quick, on_progress=stop_at("training", 1))
+    short_of_memory(99)
+    train(cases[:2], [], tmp_path / "stopped", tiny, quick, resume=True)
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    assert load_model(tmp_path / "stopped").info.provenance.notes == (DIVIDED,)
+
+
+def test_run_without_memory_for_one_slice_keeps_its_checkpoint(
+    cases: list[Case],
+    tiny: ModelConfig,
+    quick: TrainConfig,
+    trained_folder: Path,
+    tmp_path: Path,
+    short_of_memory: Callable[[int], None],
+) -> None:
+    def fill_memory(report: Progress) -> None:
+        if (report.stage, report.done) == ("training", 1):
+            short_of_memory(0)
+
+    output = tmp_path / "trained"
+    with pytest.raises(MemoryError, match="not enough memory on the cpu to train on even one slice"):
+        train(cases[:2], cases[2:3], output, tiny, quick, on_progress=fill_memory)
+    with pytest.raises(FileNotFoundError, match="is not a model"):
+        load_model(output)
+    short_of_memory(99)
+    train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
+    assert_same_run(output, trained_folder)
+
+
+class Gpu(Device):
+    """The CPU under another name."""
+
+    def autocast(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+
+class Wanderer(nn.Module):
+    """Network that says where it was sent, and has no memory there but on the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: list[str] = []
+
+    def to(self, device: str) -> "Wanderer":  # type: ignore[override]
+        self.at.append(device)
+        return self
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.at[-1] != "cpu":
+            raise RuntimeError("out of memory")
+        return images[:, :1]
+
+
+def test_validation_that_had_to_leave_the_gpu_brings_the_network_back() -> None:
+    told: list[str] = []
+    network: Any = Wanderer()
+    model = ModelConfig(filters=(4, 8, 8), context=0)
+    device = Gpu("cpu:0", torch.float32, "pretended")
+    scores = validate(network, [sample("a", 2, 1)], model, device, told.append, ignore_progress)
+    assert scores.keys() == {"a"}
+    assert network.at == ["cpu:0", "cpu", "cpu:0"]
+    assert told[-1] == "validation: out of memory on the cpu:0: went on with the CPU"
+
+
+# Full disk
+
+
+def test_full_disk_is_told_and_keeps_the_checkpoint_before(
+    cases: list[Case],
+    tiny: ModelConfig,
+    quick: TrainConfig,
+    trained_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, write, written = tmp_path / "trained", Path.write_bytes, []
+
+    def fill(path: Path, content: bytes) -> int:
+        written.append(path)
+        if len(written) == 2:
+            write(path, content[:9])
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", fill)
+        message = f"{output / 'last.safetensors'} cannot be written: no space left on device"
+        with pytest.raises(OSError, match=re.escape(message)):
+            train(cases[:2], cases[2:3], output, tiny, quick)
+    assert {path.name for path in output.iterdir()} == {"run.json", "history.csv", "last.safetensors"}
+    train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
+    assert_same_run(output, trained_folder)
+
+
 # Refused
 
 
@@ -393,7 +530,7 @@ def test_fine_tuning_begins_with_the_parent_and_records_it(
         cases[2:3],
         [],
         tmp_path / "child",
-        ModelConfig(filters=(9, 9, 9)),
+        parent.info.model,
         changed(quick, epochs=1, learning_rate=1e-12),
         parent=trained_folder,
     )
@@ -402,6 +539,12 @@ def test_fine_tuning_begins_with_the_parent_and_records_it(
     parameters = dict(load_model(tmp_path / "child").network.named_parameters())
     for name, tensor in parent.network.named_parameters():
         torch.testing.assert_close(parameters[name], tensor, rtol=1e-3, atol=1e-3)
+
+
+def test_other_network_than_the_parents_is_refused(cases: list[Case], trained_folder: Path, tmp_path: Path) -> None:
+    message = re.escape("filters (9, 9, 9) was asked for, but the model to start from has (4, 8, 8), which is kept")
+    other = ModelConfig(filters=(9, 9, 9))
+    refused(cases[2:3], [], tmp_path / "child", message, model=other, parent=trained_folder)
 
 
 def test_fine_tuning_leaves_the_parent_alone(
@@ -505,60 +648,6 @@ def test_batch_of_images_of_different_sizes_is_padded_without_tumour() -> None:
     assert masks.shape == (2, 10, 12)
     assert masks.sum(dim=(1, 2)).tolist() == [4, 4]
     assert torch.equal(images[1, ..., :, 6:], images[1, ..., :, 5:6].expand(1, 3, 10, 6))
-
-
-@pytest.mark.parametrize("steps", [10, 100, 3000])
-def test_one_cycle_rises_to_the_highest_rate_and_falls_to_almost_nothing(steps: int) -> None:
-    config = TrainConfig(schedule="one-cycle", learning_rate=0.01)
-    rates = np.array([learning_rate(config, step, steps) for step in range(steps)])
-    peak = int(rates.argmax())
-    assert rates[0] == pytest.approx(0.01 / 25)
-    assert rates[peak] == pytest.approx(0.01)
-    assert peak == pytest.approx(0.3 * steps, abs=1)
-    assert (np.diff(rates[: peak + 1]) > 0).all()
-    assert (np.diff(rates[peak:]) < 0).all()
-    assert rates[-1] == pytest.approx(0.01 / 10_000)
-
-
-@pytest.mark.parametrize("steps", [2, 10, 100])
-def test_cosine_only_falls(steps: int) -> None:
-    config = TrainConfig(schedule="cosine", learning_rate=0.01)
-    rates = np.array([learning_rate(config, step, steps) for step in range(steps)])
-    assert rates[0] == pytest.approx(0.01)
-    assert (np.diff(rates) < 0).all()
-    assert rates[-1] == pytest.approx(0.01 / 10_000)
-
-
-def loss_of(logits: Array, masks: Array) -> float:
-    return float(batch_loss(torch.from_numpy(logits), torch.from_numpy(masks)))
-
-
-def test_loss_is_dice_of_the_whole_batch_and_cross_entropy() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(4, 1, 9, 9)).astype(np.float32)
-    masks = (rng.random((4, 1, 9, 9)) > 0.7).astype(np.float32)
-    masks[1:3] = 0
-    p = 1 / (1 + np.exp(-logits.astype(float)))
-    dice = 1 - 2 * (p * masks).sum() / (p.sum() + masks.sum())
-    entropy = -(masks * np.log(p) + (1 - masks) * np.log(1 - p)).mean()
-    assert loss_of(logits, masks) == pytest.approx(dice + entropy, abs=1e-4)
-
-
-def test_loss_is_small_for_the_right_answer_alone() -> None:
-    masks = np.zeros((2, 1, 8, 8), np.float32)
-    masks[0, 0, 2:5, 2:5] = 1
-    right = (masks * 2 - 1) * 20
-    assert loss_of(right, masks) < 0.01
-    assert loss_of(-right, masks) > 10
-
-
-def test_loss_of_a_batch_without_tumour_is_finite_and_teaches() -> None:
-    logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
-    loss = batch_loss(logits, torch.zeros(2, 1, 8, 8))
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert logits.grad is not None
-    assert (logits.grad > 0).all()
 
 
 def test_cases_of_the_fixture_are_what_the_tests_think(cases: list[Case]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core.cases import Case, find_cases
-from .console import say
+from .console import progress_shown, say
 
 
 def cases(
@@ -15,7 +15,8 @@ def cases(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the cases in a folder, with what is wrong with them."""
-    found = find_cases(folder)
+    with progress_shown() as on_progress:
+        found = find_cases(folder, on_progress=on_progress)
     if as_json:
         say(json.dumps([_as_json(case) for case in found], indent=1))
         return

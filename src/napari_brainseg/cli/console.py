@@ -45,11 +45,13 @@ def progress_shown() -> Iterator[OnProgress]:
 
         def report(progress: Progress) -> None:
             if progress.stage not in tasks:
-                tasks[progress.stage] = bars.add_task(progress.stage, metrics="")
+                tasks[progress.stage] = bars.add_task(progress.stage, total=progress.total, metrics="")
             task = tasks[progress.stage]
             bars.update(task, completed=progress.done, total=progress.total, metrics=_figures(progress))
-            if progress.done == progress.total and progress.stage != "training":
+            if progress.done == progress.total:
                 bars.remove_task(tasks.pop(progress.stage))
+            if progress.note:
+                complain(_line(progress))
 
         yield report
 
@@ -59,11 +61,15 @@ class _LineProgress:
         self._last = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        ended = progress.stage == "training"  # an epoch's figures belong into every log
-        if ended or time.monotonic() - self._last >= _LINE_SECONDS:
+        if progress.note or time.monotonic() - self._last >= _LINE_SECONDS:
             self._last = time.monotonic()
-            complain(f"{progress.stage} {progress.done}/{progress.total} {_figures(progress)}".rstrip())
+            complain(_line(progress))
             sys.stderr.flush()
+
+
+def _line(progress: Progress) -> str:
+    parts = (f"{progress.stage} {progress.done}/{progress.total}", _figures(progress), progress.note)
+    return "  ".join(part for part in parts if part)
 
 
 def _figures(progress: Progress) -> str:

@@ -45,7 +45,7 @@ def demo(
     lines: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     with progress_shown() as on_progress:
-        for case in find_cases(folder):
+        for case in find_cases(folder, on_progress=on_progress):
             try:
                 volume = read_volume(case)
                 manual = read_mask(case, volume)

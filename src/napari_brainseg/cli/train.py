@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..core.cases import Case, find_cases, split_cases
-from ..core.config import ModelConfig, TrainConfig
+from ..core.config import ModelConfig, Settings, TrainConfig
+from ..core.model_folders import read_model_info
 from .console import complain, progress_shown, say
 from .settings_options import settings_options
 
@@ -29,7 +30,12 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
 ) -> None:
     """Train a network, split by patient, and write a model folder."""
-    usable = _usable(find_cases(folder))
+    if parent:
+        model = read_model_info(parent).model.changed(_typed(call, model))
+    with progress_shown() as on_progress:
+        usable = _usable(find_cases(folder, on_progress=on_progress))
+    if not usable:
+        raise ValueError(f"{folder} holds no case that can be trained on")
     if folds:
         training, validation = _split_by_folds(usable, folds, fold)
     elif validation_share:
@@ -56,6 +62,14 @@ def train(
         say(f"{name}: Dice {dice:.3f}")
     score = "not validated" if info.mean_dice is None else f"mean Dice per volume {info.mean_dice:.3f}"
     say(f"{output}: {score}, {info.provenance.seconds / 60:.0f} min on {info.provenance.device}")
+
+
+def _typed(call: typer.Context, settings: Settings) -> dict[str, Any]:
+    """Those of the settings whose flags were typed, rather than left at their defaults."""
+    sources = {name: call.get_parameter_source(name) for name in type(settings).model_fields}
+    return {
+        name: getattr(settings, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"
+    }
 
 
 def _usable(cases: Sequence[Case]) -> list[Case]:

@@ -202,7 +202,10 @@ def split_cases(cases: Sequence[Case], share: float, seed: int = 0) -> tuple[lis
     """
     patients = sorted({case.patient for case in cases})
     if len(patients) < 2:
-        raise ValueError(f"splitting by patient needs at least 2 patients, but there is {len(patients)}")
+        raise ValueError(
+            f"splitting by patient needs at least 2 patients, but there is {len(patients)}: add more, or train without "
+            "validation"
+        )
     count = min(max(1, round(share * len(patients))), len(patients) - 1)
     held_out = set(random.Random(seed).sample(patients, count))
     return (

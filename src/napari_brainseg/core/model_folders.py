@@ -29,6 +29,7 @@ class Provenance(Settings):
     versions: Mapping[str, str] = {}
     parent_sha256: str | None = None
     weights_sha256: str = ""
+    notes: tuple[str, ...] = Field((), description="What had to be changed on the way, such as for want of memory.")
 
 
 class ModelInfo(Settings):

@@ -16,12 +16,15 @@ class Progress:
         Steps finished and steps in all.
     metrics : Mapping[str, float]
         Figures known so far, such as the loss.
+    note : str
+        What belongs into every log beside them: that something was saved, or had to be changed.
     """
 
     stage: str
     done: int
     total: int
     metrics: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 class Cancelled(Exception):

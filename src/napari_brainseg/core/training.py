@@ -2,17 +2,15 @@
 
 import copy
 import csv
-import json
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TypeVar
 
 import numpy as np
 import torch
-from monai.losses import DiceLoss
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
@@ -28,6 +26,7 @@ from .metrics import score_mask
 from .model_folders import INFO_FILE, ModelInfo, Provenance
 from .models import TrainedModel, load_model, save_model
 from .networks import SpaceToDepth, create_network, read_weights, write_weights
+from .optimisation import TrainingStep, average_weights, learning_rate
 from .postprocessing import postprocess
 from .preprocessing import Intensities, measure_intensities, neighbours, normalise
 from .progress import OnProgress, Progress, ignore_progress
@@ -38,8 +37,6 @@ _CHECKPOINT_FILE = "last.safetensors"
 _RUN_FILE = "run.json"
 _HISTORY_FILE = "history.csv"
 _T = TypeVar("_T")
-_WARM_UP = 0.3
-"""Share of the steps in which the one-cycle schedule rises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,15 @@ class Run(Settings):
     train_cases: tuple[str, ...]
     validation_cases: tuple[str, ...]
     parent_sha256: str | None = None
+
+
+class _Checkpoint(Settings):
+    """What a checkpoint says beside its tensors; as it is here before the first epoch."""
+
+    epoch: int = 0
+    seconds: float = 0.0
+    at_once: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -86,7 +92,7 @@ def train(
     output : Path or str
         The run folder, which becomes the model folder.
     model : ModelConfig, optional
-        The network; the parent's if there is one.
+        The network; the parent's if it is not given, and no other if there is one.
     config : TrainConfig, optional
         How to train.
     parent : str or Path, optional
@@ -97,7 +103,8 @@ def train(
     command : str
         Recorded in the model.
     on_progress : callable
-        Called after each step and epoch; it may raise `Cancelled`, which leaves a run that can be resumed.
+        Called after each step and epoch, and when memory runs out and a step has to take its slices in parts; it may
+        raise `Cancelled`, which leaves a run that can be resumed.
 
     Raises
     ------
@@ -105,11 +112,15 @@ def train(
         If there is a model or a run in `output` already and `resume` is not set.
     ValueError
         If the cases cannot be trained on, a patient is on both sides or was trained on by the parent, the run to resume
-        was another one, or the loss becomes NaN.
+        was another one, the parent has another network, or the loss becomes NaN.
+    MemoryError
+        If there is not enough for a single slice. What the last whole epoch left can be resumed.
     """
     output = Path(output)
     config = config or TrainConfig()
     start = load_model(parent) if parent else None
+    if start and model:
+        _check_network(start.info.model, model)
     model = start.info.model if start else model or ModelConfig()
     run = Run(
         model=model,
@@ -130,12 +141,22 @@ def train(
     network = (start.network if start else create_network(model)).to(device.name)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    first_epoch, before = _load_checkpoint(output, network, averaged, optimizer) if resume else (0, 0.0)
-    started = time.perf_counter() - before
+    notes: list[str] = []
+
+    def tell(note: str) -> None:
+        if note not in notes:
+            notes.append(note)
+            on_progress(Progress("training", epoch, config.epochs, note=note))
+
+    teach = TrainingStep(network, config, device, tell)
+    before = _load_checkpoint(output, network, averaged, teach.optimizer) if resume else _Checkpoint()
+    teach.at_once = before.at_once or config.batch_size
+    notes += before.notes
+    epoch = before.epoch
+    started = time.perf_counter() - before.seconds
     dice: dict[str, float] = {}
 
-    for epoch in range(first_epoch, config.epochs):
+    for epoch in range(before.epoch, config.epochs):
         generator = Generator().manual_seed(config.seed + 1_000_003 * (epoch + 1))
         torch.manual_seed(config.seed + 1_000_003 * (epoch + 1))
         losses = []
@@ -145,17 +166,18 @@ def train(
             images, masks = make_batch(training, chosen, model, device)
             images, masks = augment(images, masks, config.augmentation, config.window, generator)
             rate = learning_rate(config, step, config.epochs * sampler.steps)
-            losses.append(_step(network, optimizer, images, masks, rate, config.clip_norm, device))
-            _average(averaged, network, min(config.ema, (1 + step) / (10 + step)))
+            losses.append(teach(images, masks, rate))
+            average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
             on_progress(Progress(f"epoch {epoch + 1}", number + 1, sampler.steps, {"loss": losses[-1]}))
         metrics = {"loss": float(np.mean(losses)), "learning_rate": rate}
         if validation and ((epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs):
-            dice = validate(averaged, validation, model, device)
-            metrics["validation_dice"] = float(np.mean(list(dice.values())))
+            dice = validate(averaged, validation, model, device, tell, on_progress)
+            metrics["validation_dice"] = fmean(dice.values())
         seconds = time.perf_counter() - started
-        _save_checkpoint(output, network, averaged, optimizer, epoch + 1, seconds)
+        state = _Checkpoint(epoch=epoch + 1, seconds=seconds, at_once=teach.at_once, notes=tuple(notes))
+        _save_checkpoint(output, network, averaged, teach.optimizer, state)
         _add_history(output, epoch + 1, seconds, metrics)
-        on_progress(Progress("training", epoch + 1, config.epochs, metrics))
+        on_progress(Progress("training", epoch + 1, config.epochs, metrics, note="checkpoint saved"))
 
     info = ModelInfo(
         name=output.name,
@@ -163,12 +185,13 @@ def train(
         training=config,
         train_cases=run.train_cases,
         validation_cases=run.validation_cases,
-        validation_dice=dice or validate(averaged, validation, model, device),
+        validation_dice=dice or validate(averaged, validation, model, device, tell, on_progress),
         provenance=Provenance(
             command=command,
             device=f"{device} ({device.reason})",
             seconds=round(time.perf_counter() - started, 1),
             parent_sha256=run.parent_sha256,
+            notes=tuple(notes),
         ),
     )
     return save_model(TrainedModel(info, averaged.eval().cpu()), output, overwrite=resume)
@@ -241,69 +264,29 @@ def _for_training(device: Device) -> Device:
     return replace(device, dtype=torch.float32) if device.dtype == torch.float16 else device
 
 
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Rate at a step: one-cycle rises to the highest rate and falls (Smith 2018), cosine only falls."""
-    peak = config.learning_rate
-    rise = _WARM_UP * steps if config.schedule == "one-cycle" else 0
-    if step < rise:
-        return _cosine(peak / 25, peak, step / rise)
-    return _cosine(peak, peak / 10_000, (step - rise) / max(steps - 1 - rise, 1))
-
-
-def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
-
-
-def batch_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Dice of the whole batch, where empty slices do no harm, plus binary cross-entropy."""
-    dice: Tensor = DiceLoss(sigmoid=True, batch=True)(logits, masks)
-    return dice + functional.binary_cross_entropy_with_logits(logits, masks)
-
-
-def validate(network: SpaceToDepth, samples: Sequence[Sample], model: ModelConfig, device: Device) -> dict[str, float]:
-    """Dice per volume of each case, without flips and without post-processing."""
+def validate(
+    network: SpaceToDepth,
+    samples: Sequence[Sample],
+    model: ModelConfig,
+    device: Device,
+    tell: Callable[[str], None],
+    on_progress: OnProgress,
+) -> dict[str, float]:
+    """Dice per volume of each case that has one, without flips and without post-processing."""
     runner = Runner(network, device, batch_size=8, tta=False)
     scores = {}
-    for sample in samples:
-        probability = predict(sample.volume, model, runner, range(len(sample.mask)))
-        mask = postprocess(probability, PostprocessConfig())
-        if (dice := score_mask(mask, sample.mask, config=ScoreConfig(distances=False)).dice) is not None:
-            scores[sample.volume.name] = dice
+    try:
+        for number, sample in enumerate(samples, start=1):
+            probability = predict(sample.volume, model, runner, range(len(sample.mask)))
+            mask = postprocess(probability, PostprocessConfig())
+            if (dice := score_mask(mask, sample.mask, config=ScoreConfig(distances=False)).dice) is not None:
+                scores[sample.volume.name] = dice
+            on_progress(Progress("validating", number, len(samples)))
+    finally:
+        network.to(device.name)  # the runner goes on with the CPU where memory runs out, training does not
+    for note in runner.notes:
+        tell(f"validation: {note}")
     return scores
-
-
-def _step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    masks: Tensor,
-    rate: float,
-    clip_norm: float,
-    device: Device,
-) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    with device.autocast():
-        logits = network(images.contiguous(memory_format=torch.channels_last))
-    if logits.ndim == 5:
-        logits = logits[:, 0]
-    loss = batch_loss(logits.float(), masks)
-    if not torch.isfinite(loss):
-        raise ValueError(f"the loss became NaN at a learning rate of {rate:.3g}: train anew with a lower one")
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-    optimizer.step()
-    return float(loss.detach())
-
-
-@torch.no_grad()
-def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    for mean, value in zip(read_weights(averaged).values(), read_weights(network).values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
 
 
 def _read_samples(cases: Sequence[Case], model: ModelConfig, on_progress: OnProgress) -> list[Sample]:
@@ -317,6 +300,13 @@ def _read_samples(cases: Sequence[Case], model: ModelConfig, on_progress: OnProg
         samples.append(Sample(case.patient, volume, mask, measure_intensities(volume.array, model.normalisation)))
         on_progress(Progress("reading", number, len(cases)))
     return samples
+
+
+def _check_network(parents: ModelConfig, asked: ModelConfig) -> None:
+    for name in ModelConfig.model_fields:
+        ours, theirs = getattr(asked, name), getattr(parents, name)
+        if ours != theirs:
+            raise ValueError(f"{name} {ours} was asked for, but the model to start from has {theirs}, which is kept")
 
 
 def _check_patients(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
@@ -354,27 +344,27 @@ def _write_run(output: Path, run: Run) -> None:
 
 
 def _save_checkpoint(
-    output: Path, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, seconds: float
+    output: Path, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer, state: _Checkpoint
 ) -> None:
     """Everything that the next epoch depends on, in one file, replaced in one move."""
     tensors = {f"network.{name}": tensor for name, tensor in read_weights(network).items()}
     tensors |= {f"averaged.{name}": tensor for name, tensor in read_weights(averaged).items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(output / _CHECKPOINT_FILE) as temporary:
-        temporary.write_bytes(save(tensors, {"state": json.dumps({"epoch": epoch, "seconds": seconds})}))
+        temporary.write_bytes(save(tensors, {"state": state.model_dump_json()}))
 
 
 def _load_checkpoint(
     output: Path, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
+) -> _Checkpoint:
     path = output / _CHECKPOINT_FILE
     if not path.is_file():  # stopped before the first epoch ended
-        return 0, 0.0
+        return _Checkpoint()
     try:
         with safe_open(path, "pt") as file:
-            state = json.loads(file.metadata()["state"])
+            state = _Checkpoint.model_validate_json(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
@@ -389,7 +379,7 @@ def _load_checkpoint(
         number, key = name.split(".")
         states.setdefault(int(number), {})[key] = tensor
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(state["epoch"]), float(state["seconds"])
+    return state
 
 
 def _add_history(output: Path, epoch: int, seconds: float, metrics: dict[str, float]) -> None:
