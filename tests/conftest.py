@@ -32,6 +32,35 @@ def real_cases_folder(tmp_path_factory):
     return folder / "kaggle_3m"
 
 
+TINY_SHAPE = (6, 64, 64)
+"""Slices, rows and columns of made-up patients, small enough that a test takes a moment."""
+
+
+@pytest.fixture(scope="session")
+def patients(tmp_path_factory):
+    """Data set of four: two with tumour, one with FLAIR alone, one without tumour."""
+    from napari_brainseg.core.config import CHANNELS
+    from napari_brainseg.core.phantom import PhantomCase, write_phantom_cases
+
+    folder = tmp_path_factory.mktemp("patients")
+    cases = (
+        PhantomCase("anna", 1),
+        PhantomCase("bert", 2),
+        PhantomCase("carl", 3, missing=(CHANNELS[0], CHANNELS[2])),
+        PhantomCase("dora", 4, tumour=False),
+    )
+    write_phantom_cases(folder, cases, TINY_SHAPE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_volume():
+    """Images of anna."""
+    from napari_brainseg.core.phantom import make_phantom
+
+    return make_phantom(1, TINY_SHAPE, name="anna")[0]
+
+
 @pytest.fixture(autouse=True)
 def own_qt_settings(tmp_path_factory):
     """Settings that a widget remembers through QSettings go to a folder of this test's own."""

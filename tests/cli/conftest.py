@@ -1,4 +1,4 @@
-"""The command line called in this process, with tiny patients and tiny models."""
+"""The command line called in this process, with tiny models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,10 @@ import torch
 
 from napari_brainseg.cli import main
 from napari_brainseg.core import model_folders
-from napari_brainseg.core.config import CHANNELS, ModelConfig, PostprocessConfig
+from napari_brainseg.core.config import ModelConfig, PostprocessConfig
 from napari_brainseg.core.model_folders import ModelInfo
 from napari_brainseg.core.models import TrainedModel, save_model
 from napari_brainseg.core.networks import create_network
-from napari_brainseg.core.phantom import PhantomCase, write_phantom_cases
-
-TINY_SHAPE = (5, 64, 64)
 
 
 @dataclass(frozen=True)
@@ -42,20 +39,6 @@ def brainseg(capsys: pytest.CaptureFixture[str]) -> Brainseg:
         return Outcome(code if isinstance(code, int) else int(code is not None), printed.out, printed.err)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data set of four: two with tumour, one with FLAIR alone, one without tumour."""
-    folder = tmp_path_factory.mktemp("patients")
-    cases = (
-        PhantomCase("anna", 0),
-        PhantomCase("bert", 1),
-        PhantomCase("carl", 3, missing=(CHANNELS[0], CHANNELS[2])),
-        PhantomCase("dora", 4, tumour=False),
-    )
-    write_phantom_cases(folder, cases, TINY_SHAPE)
-    return folder
 
 
 @pytest.fixture(scope="session")

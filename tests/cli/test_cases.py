@@ -23,8 +23,8 @@ def test_cases_are_a_table_with_what_is_wrong(brainseg, mixed):
     assert told.code == 0
     assert told.err == ""
     lines = told.out.splitlines()
-    assert lines[0].split() == ["anna", "5", "slices,", "5", "with", "mask"]
-    assert lines[1].split() == ["bert", "5", "slices,", "4", "with", "mask", "no", "mask", "of", "slice", "2"]
+    assert lines[0].split() == ["anna", "6", "slices,", "6", "with", "mask"]
+    assert lines[1].split() == ["bert", "6", "slices,", "5", "with", "mask", "no", "mask", "of", "slice", "2"]
     assert lines[2].startswith("dora")
     assert "cannot be used: " in lines[2]
     assert lines[3] == "3 cases, 2 can be used"
@@ -47,8 +47,8 @@ def test_json_says_the_same(brainseg, mixed):
         "site": "",
         "folder": str(mixed / "anna"),
         "layout": "slices",
-        "images": 5,
-        "masks": 5,
+        "images": 6,
+        "masks": 6,
         "problems": [],
         "error": None,
     }

@@ -35,7 +35,7 @@ def test_own_cases_are_segmented_compared_and_drawn(demo, patients, tmp_path):
         agreement = "none in the manual mask" if line["case"] == "dora" else f"Dice {line['dice']:.2f}"
         assert f"{line['case']}: tumour {line['tumour_voxels']} voxels, {agreement}, " in printed
         assert (out / "masks" / line["case"] / RESULT_FILE).is_file()
-        assert len(list((out / "masks" / line["case"]).glob("*_mask.tif"))) == 5
+        assert len(list((out / "masks" / line["case"]).glob("*_mask.tif"))) == 6
     assert told.out.splitlines()[-1] == f"masks, montage.png and summary.json are in {out}"
 
 

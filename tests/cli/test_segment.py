@@ -34,7 +34,7 @@ def segment(brainseg, tiny_model, tmp_path):
     return lambda *arguments: brainseg("segment", *arguments, "--output", tmp_path / "out", "--model", tiny_model)
 
 
-def read_slices(folder, name, count=5):
+def read_slices(folder, name, count=6):
     return np.stack([tifffile.imread(folder / f"{name}_{number}_mask.tif") for number in range(1, count + 1)])
 
 
@@ -46,7 +46,7 @@ def test_kaggle_masks_are_what_core_gives(segment, patients, tmp_path, expected)
     assert 0.1 < expected.mask.mean() < 0.9
     assert np.array_equal(read_slices(folder, "anna"), expected.mask * 255)
     assert sorted(file.name for file in folder.iterdir()) == sorted(
-        [RESULT_FILE, *(f"anna_{number}_mask.tif" for number in range(1, 6))]
+        [RESULT_FILE, *(f"anna_{number}_mask.tif" for number in range(1, 7))]
     )
 
 
@@ -86,7 +86,7 @@ def test_segmentation_json_records_how_it_was_made(segment, patients, tmp_path, 
 
     assert result.case == "anna"
     assert (result.tumour_millilitres, result.spacing_mm, result.spacing_source) == (None, None, "unknown")
-    assert result.files == tuple(f"anna_{number}_mask.tif" for number in range(1, 6))
+    assert result.files == tuple(f"anna_{number}_mask.tif" for number in range(1, 7))
     assert result.provenance.model == "tiny"
     assert result.provenance.weights_sha256 == model.info.provenance.weights_sha256
     assert result.provenance.settings == SegmentConfig(tta=True, batch_size=2, threads=1)

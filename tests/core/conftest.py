@@ -1,4 +1,4 @@
-"""Made-up patients and a tiny network, small enough that every test of core takes a moment."""
+"""A tiny network, small enough that every test of core takes a moment."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,39 +7,22 @@ import pytest
 import torch
 
 from napari_brainseg.core.cases import Case, find_cases
-from napari_brainseg.core.config import CHANNELS, ModelConfig, TrainConfig
+from napari_brainseg.core.config import ModelConfig, TrainConfig
 from napari_brainseg.core.model_folders import ModelInfo
 from napari_brainseg.core.models import TrainedModel
 from napari_brainseg.core.networks import create_network
-from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.training import train
 from napari_brainseg.core.volumes import Volume
 
-SHAPE = (5, 64, 64)
+
+@pytest.fixture(scope="session")
+def cases(patients: Path) -> list[Case]:
+    return find_cases(patients)
 
 
 @pytest.fixture(scope="session")
-def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data set of four patients: two with tumour, one with FLAIR alone, one without tumour."""
-    folder = tmp_path_factory.mktemp("data")
-    patients = (
-        PhantomCase("anna", 0),
-        PhantomCase("bert", 1),
-        PhantomCase("carl", 3, missing=(CHANNELS[0], CHANNELS[2])),
-        PhantomCase("dora", 4, tumour=False),
-    )
-    write_phantom_cases(folder, patients, SHAPE)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def cases(data_folder: Path) -> list[Case]:
-    return find_cases(data_folder)
-
-
-@pytest.fixture(scope="session")
-def volume() -> Volume:
-    return make_phantom(1, SHAPE, name="bert")[0]
+def volume(tiny_volume: Volume) -> Volume:
+    return tiny_volume
 
 
 @pytest.fixture(scope="session")

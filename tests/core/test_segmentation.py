@@ -390,7 +390,7 @@ def test_provenance_tells_how_the_result_was_made(volume: Volume, untrained: Tra
     model = TrainedModel(untrained.info.model_copy(update={"provenance": provenance}), untrained.network)
     config = SegmentConfig(device="cpu", tta=True, batch_size=3)
     told = segment(volume, model, config).provenance
-    assert (told.case, told.model, told.weights_sha256) == ("bert", "untrained", "ab" * 32)
+    assert (told.case, told.model, told.weights_sha256) == ("anna", "untrained", "ab" * 32)
     assert told.settings == config
     assert told.postprocess == PostprocessConfig()
     assert told.device == "CPU, float32"

@@ -208,10 +208,10 @@ train(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows cannot kill like this")
 def test_killed_run_is_no_model_and_ends_like_one_never_killed(
-    data_folder: Path, cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path
+    patients: Path, cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "trained"
-    arguments = [data_folder, output, tiny.model_dump_json(), quick.model_dump_json()]
+    arguments = [patients, output, tiny.model_dump_json(), quick.model_dump_json()]
     killed = subprocess.run(
         [sys.executable, "-c", KILLED_IN_EPOCH_2, *map(str, arguments)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -502,7 +502,7 @@ def test_cases_without_any_tumour_are_refused(
 def test_case_without_masks_is_refused(
     cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, without: str, side: str
 ) -> None:
-    masks = (None,) * 5 if without == "all" else (None, *cases[0].masks[1:])
+    masks = (None,) * len(cases[0].masks) if without == "all" else (None, *cases[0].masks[1:])
     bad = replace(cases[0], masks=masks)
     message = "anna has slices without a manual mask and cannot be trained on"
     sides = ([bad], [cases[1]]) if side == "training" else ([cases[1]], [bad])

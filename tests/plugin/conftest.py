@@ -1,4 +1,4 @@
-"""Tiny patients and a tiny model, so that a test of the window takes a moment."""
+"""A tiny model, so that a test of the window takes a moment."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -16,26 +16,19 @@ from napari_brainseg.core.config import ModelConfig, PostprocessConfig
 from napari_brainseg.core.model_folders import ModelInfo, Provenance
 from napari_brainseg.core.models import TrainedModel, save_model
 from napari_brainseg.core.networks import create_network
-from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.progress import Progress
 from napari_brainseg.core.volumes import Volume
 from napari_brainseg.plugin.layers import image_layers, read_layers
 from napari_brainseg.plugin.segment_widget import SegmentWidget
 from napari_brainseg.plugin.task import Task
 
-TINY_SHAPE = (6, 64, 64)
 SaveTinyModel = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def tiny_volume() -> Volume:
-    return make_phantom(1, TINY_SHAPE, name="anna")[0]
-
-
-@pytest.fixture(scope="session")
-def tiny_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_case(patients: Path) -> Path:
     """Case folder on disk."""
-    return write_phantom_cases(tmp_path_factory.mktemp("patients"), [PhantomCase("bert", 2)], TINY_SHAPE)[0]
+    return patients / "bert"
 
 
 @pytest.fixture(scope="session")
