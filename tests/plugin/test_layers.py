@@ -14,12 +14,11 @@ from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.phantom import make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.plugin import layers as plugin_layers
+from napari_brainseg.plugin.layer_metadata import METADATA
 from napari_brainseg.plugin.layers import (
     COLOURS,
-    METADATA,
     case_layers,
     get_reader,
-    is_edited,
     outline_masks,
     phantom_case,
     phantom_data_set,
@@ -163,17 +162,6 @@ def test_outlining_twice_does_no_harm(viewer, data_set):
         viewer.add_layer(Layer.create(*layer))
 
     assert viewer.layers["phantom_1 manual"].contour == 2
-
-
-def test_an_undone_edit_is_none(data_set):
-    layer = Layer.create(*read_layers(str(data_set / "phantom_1"))[-1])
-    assert not is_edited(layer)
-
-    layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1)
-    assert is_edited(layer)
-
-    layer.undo()
-    assert not is_edited(layer)
 
 
 # writers

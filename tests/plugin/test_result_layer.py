@@ -8,7 +8,8 @@ from napari.layers import Labels, Layer
 from napari_brainseg.core.config import PostprocessConfig
 from napari_brainseg.core.postprocessing import postprocess
 from napari_brainseg.core.segmentation import SlicePrediction
-from napari_brainseg.plugin.layers import COLOURS, METADATA, image_layers
+from napari_brainseg.plugin.layer_metadata import METADATA
+from napari_brainseg.plugin.layers import COLOURS, image_layers
 from napari_brainseg.plugin.result_layer import ResultLayer
 
 SHAPE = (6, 64, 64)

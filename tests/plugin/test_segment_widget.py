@@ -25,7 +25,7 @@ from napari_brainseg.core.models import load_model
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.plugin import segment_widget
-from napari_brainseg.plugin.layers import METADATA
+from napari_brainseg.plugin.layer_metadata import METADATA
 from napari_brainseg.plugin.segment_form import RUN, STOP, STOPPING
 from napari_brainseg.plugin.segment_widget import SegmentWidget
 

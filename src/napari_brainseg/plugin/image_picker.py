@@ -9,7 +9,8 @@ from napari.layers import Image
 
 from ..core.config import CHANNELS, FLAIR
 from ..core.volumes import Volume
-from .sources import Source, combine_layers, known_volume, named_sources
+from .layer_metadata import volume_of
+from .sources import Source, combine_layers, named_sources
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -118,7 +119,7 @@ class ImagePicker:
     def _refresh(self, event: Any = None) -> None:
         """Offer what the viewer holds now; what is new is taken, else the choice stays where it still exists."""
         before, self._sources = self._sources, named_sources(self._viewer.layers)
-        plain = [layer for layer in self._viewer.layers if isinstance(layer, Image) and not known_volume(layer)]
+        plain = [layer for layer in self._viewer.layers if isinstance(layer, Image) and not volume_of(layer)]
         names = [*self._sources, *([SEPARATE] if len(plain) > 1 else [])]
         offer(self._images, names or [NO_IMAGES], self._next_choice(before, names) if names else NO_IMAGES)
         for box in self._channels:

@@ -12,19 +12,17 @@ from ..core.config import CHANNELS, FLAIR
 from ..core.exploration import tissue_range
 from ..core.masks import read_mask, write_mask, write_mask_file
 from ..core.phantom import SAMPLE_CASES, make_phantom, write_phantom_cases
-from ..core.volumes import Array, Spacing, Volume, read_volume, volume_of_array
+from ..core.volumes import Array, Spacing, Volume, read_volume
+from .layer_metadata import METADATA, Role, notes, role_of
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-METADATA = "brainseg"
-"""Key in ``layer.metadata`` of a dictionary: ``volume`` (`Volume`), ``kind``, ``original`` (a mask before edits)."""
-
-COLOURS = {"manual": colours.MANUAL, "prediction": colours.PREDICTION}
-"""By kind of mask."""
+COLOURS: dict[Role, str] = {"manual": colours.MANUAL, "prediction": colours.PREDICTION}
+"""Of masks."""
 
 AXIS_LABELS = ("z", "y", "x")
 
@@ -106,8 +104,8 @@ def image_layers(volume: Volume) -> list[LayerData]:
     ]
 
 
-def mask_layer(mask: Array, volume: Volume, kind: str, **more: Any) -> LayerData:
-    """Labels layer in the colour of its kind; `outline_masks` makes it an outline.
+def mask_layer(mask: Array, volume: Volume, role: Role) -> LayerData:
+    """Labels layer in the colour of its role; `outline_masks` makes it an outline.
 
     Parameters
     ----------
@@ -115,18 +113,16 @@ def mask_layer(mask: Array, volume: Volume, kind: str, **more: Any) -> LayerData
         (Z, Y, X), 1 is tumour.
     volume : Volume
         What it belongs to.
-    kind : {"manual", "prediction"}
+    role : {"manual", "prediction"}
         Decides name and colour.
-    **more
-        Goes into the layer's metadata.
     """
     from napari.utils.colormaps import direct_colormap
 
     options = geometry(volume) | {
-        "name": f"{volume.name} {kind}",
-        "colormap": direct_colormap({0: "transparent", None: COLOURS[kind]}),
+        "name": f"{volume.name} {role}",
+        "colormap": direct_colormap({0: "transparent", None: COLOURS[role]}),
         "opacity": 0.9,
-        "metadata": {METADATA: {"volume": volume, "kind": kind, "original": mask} | more},
+        "metadata": {METADATA: {"volume": volume, "kind": role, "original": mask}},
     }
     return np.array(mask, np.uint8), options, "labels"
 
@@ -138,38 +134,14 @@ def outline_masks(viewer: "napari.Viewer") -> None:
 
 def _outline(event: Any) -> None:
     layer = event.value
-    if hasattr(layer, "contour") and layer_kind(layer) in COLOURS:
+    if hasattr(layer, "contour") and role_of(layer):
         layer.contour = 2
-
-
-def layer_kind(layer: "Layer") -> str | None:
-    """What a layer of ours is ("image", "manual", "prediction" ...), None for others."""
-    return layer.metadata.get(METADATA, {}).get("kind")
-
-
-def is_edited(layer: "Layer") -> bool:
-    """Whether a mask differs from what was read or predicted; what was undone does not count."""
-    original = layer.metadata.get(METADATA, {}).get("original")
-    return original is not None and not np.array_equal(np.asarray(layer.data), original)
 
 
 def geometry(volume: Volume) -> dict[str, Any]:
     """Scale, units and axis labels that every layer of a volume carries: mm once known, else pixels."""
     units = "mm" if volume.spacing else "pixel"
     return {"scale": volume.spacing or (1.0, 1.0, 1.0), "units": (units,) * 3, "axis_labels": AXIS_LABELS}
-
-
-def volume_of_layer(layer: "Image") -> Volume:
-    """Volume that an image layer shows: the case's own, or one made of a plain image.
-
-    Raises
-    ------
-    ValueError
-        If the layer is not (Z, Y, X) grey or (Z, Y, X, 3), or (Y, X) with or without colours.
-    """
-    if known := layer.metadata.get(METADATA, {}).get("volume"):
-        return known
-    return volume_of_array(np.asarray(layer.data), layer.name, layer_spacing(layer))
 
 
 def layer_spacing(layer: "Layer") -> Spacing | None:
@@ -204,10 +176,11 @@ def _mask_and_volume(data: Any, meta: dict[str, Any]) -> tuple[Array, Volume]:
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3:
         raise ValueError(f"the layer {meta['name']} has shape {mask.shape}; allowed are (Z, Y, X) and (Y, X)")
-    if METADATA not in meta.get("metadata", {}) and len(labels := np.unique(mask[mask > 0])) > 1:
+    ours = notes(meta.get("metadata", {}))
+    if not ours and len(labels := np.unique(mask[mask > 0])) > 1:
         shown = ", ".join(map(str, labels[:4])) + (", ..." if len(labels) > 4 else "")
         raise ValueError(f"the layer {meta['name']} holds the labels {shown}; a mask holds one, so merge them first")
-    known = meta.get("metadata", {}).get(METADATA, {}).get("volume")
+    known = ours.get("volume")
     spacing = _spacing(meta.get("scale", ()), meta.get("units", ()))
     if known is None or known.shape != mask.shape:
         numbers = tuple(range(1, len(mask) + 1))

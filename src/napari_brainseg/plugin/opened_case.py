@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.exploration import largest_slice
-from .layers import METADATA, LayerData, is_edited, layer_kind, outline_masks
+from .layer_metadata import ROLES, is_edited, role_of, volume_of
+from .layers import LayerData, outline_masks
 
 if TYPE_CHECKING:
     import napari
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 def layers_of(viewer: "napari.Viewer", names: Collection[str]) -> list["Layer"]:
     """Images, masks and results of the cases with these names."""
-    volumes = {layer: layer.metadata.get(METADATA, {}).get("volume") for layer in viewer.layers}
-    return [layer for layer, volume in volumes.items() if volume is not None and volume.name in names]
+    return [layer for layer in viewer.layers if (volume := volume_of(layer)) and volume.name in names]
 
 
 def edited_masks(layers: Iterable["Layer"]) -> list[str]:
@@ -73,9 +73,9 @@ def _held(window: "QWidget") -> Iterator[None]:
 
 def show_largest_tumour(viewer: "napari.Viewer") -> bool:
     """Go to the slice with the most tumour in the manual mask, else in the prediction; False if there is none."""
-    for kind in ("manual", "prediction"):
+    for role in ROLES:
         for layer in reversed(viewer.layers):
-            mask = np.asarray(layer.data) if layer_kind(layer) == kind else None
+            mask = np.asarray(layer.data) if role_of(layer) == role else None
             if mask is not None and mask.ndim == 3 and mask.any():
                 depth = layer.data_to_world((largest_slice(mask), 0, 0))[0]
                 viewer.dims.set_point(viewer.dims.ndim - 3, depth)

@@ -12,15 +12,16 @@ from ..core.masks import Mask
 from ..core.postprocessing import entropy, postprocess
 from ..core.results import measure_tumour
 from ..core.volumes import Volume
-from .layers import METADATA, layer_kind, mask_layer, write_file, write_kaggle
-from .sources import known_volume, place_of
+from .layer_metadata import METADATA, kind_of, note, volume_of
+from .layers import mask_layer, write_file, write_kaggle
+from .sources import place_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..core.segmentation import SlicePrediction
 
-_MAPS = {"probability": "Probability of tumour, 0 to 1", "uncertainty": "Uncertainty, in bits of entropy"}
+MAPS = {"probability": "Probability of tumour, 0 to 1", "uncertainty": "Uncertainty, in bits of entropy"}
 
 
 class ResultLayer:
@@ -88,7 +89,7 @@ class ResultLayer:
         self._write(postprocess(self.probability, settings), slice(None))
         if self.provenance:
             self.provenance = self.provenance | {"postprocess": settings.model_dump()}
-            self.layer.metadata[METADATA]["provenance"] = self.provenance
+            note(self.layer, provenance=self.provenance)
         return spared
 
     def spare_edits(self) -> bool:
@@ -120,7 +121,7 @@ class ResultLayer:
         str
             What it is called now; empty if it was taken away.
         """
-        for kind in _MAPS:
+        for kind in MAPS:
             self.show_map(kind, False)
         edited = self.is_edited
         if not (edited or keep):
@@ -154,9 +155,7 @@ class ResultLayer:
 
     def maps(self, kind: str) -> list[Layer]:
         """The layers in the viewer that show the probability or the uncertainty."""
-        return [
-            layer for layer in self._viewer.layers if layer_kind(layer) == kind and known_volume(layer) is self.volume
-        ]
+        return [layer for layer in self._viewer.layers if kind_of(layer) == kind and volume_of(layer) is self.volume]
 
     def show_map(self, kind: str, shown: bool) -> None:
         """Show or remove the probability or the uncertainty as an image layer under the mask."""
@@ -175,7 +174,7 @@ class ResultLayer:
             contrast_limits=(0, 1),
             opacity=0.6,
             blending="additive",
-            metadata={METADATA: {"volume": self.volume, "kind": kind, "description": _MAPS[kind]}},
+            metadata={METADATA: {"volume": self.volume, "kind": kind, "description": MAPS[kind]}},
         )
         layer.colorbar.visible = True
         return layer

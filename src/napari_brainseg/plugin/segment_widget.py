@@ -21,10 +21,11 @@ from .commands import segment_command
 from .engine import Engine, prepare_engine, segment_in_task
 from .form import read_form, show_settings
 from .image_picker import NO_IMAGES, ImagePicker, offer
+from .layer_metadata import volume_of
 from .recent_models import describe_model, model_choices, recent_models, remember_model
-from .result_layer import ResultLayer
+from .result_layer import MAPS, ResultLayer
 from .segment_form import RUN, SAVE_FILTERS, STOP, STOPPING, SegmentForm
-from .sources import known_volume, set_spacing
+from .sources import set_spacing
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _CHOOSE_MODEL = "Choose a model folder..."
 _LOADING = "Loading the model..."
 _KEY = "Shift-S"
-_MAPS = ("probability", "uncertainty")
 
 
 class SegmentWidget(SegmentForm):
@@ -300,7 +300,7 @@ class SegmentWidget(SegmentForm):
 
     def _show_settings_of(self, result: ResultLayer) -> None:
         self._show_postprocessing(result.settings)
-        for box, kind in zip((self.show_probability, self.show_uncertainty), _MAPS, strict=True):
+        for box, kind in zip((self.show_probability, self.show_uncertainty), MAPS, strict=True):
             if result is not self._filling:
                 with box.changed.blocked():
                     box.value = bool(result.maps(kind))
@@ -372,7 +372,7 @@ class SegmentWidget(SegmentForm):
             self._show_maps_of(self.result)
 
     def _show_maps_of(self, result: ResultLayer) -> None:
-        for box, kind in zip((self.show_probability, self.show_uncertainty), _MAPS, strict=True):
+        for box, kind in zip((self.show_probability, self.show_uncertainty), MAPS, strict=True):
             result.show_map(kind, bool(box.value))
 
     def _save_mask(self) -> None:
@@ -412,7 +412,7 @@ class SegmentWidget(SegmentForm):
         in_view = self.picker.slice_in_view()
         shown = (volume, self.result.volume if self.result else volume)
         for layer in self.viewer.layers:
-            if layer in self.picker.layers or any(known_volume(layer) is one for one in shown):
+            if layer in self.picker.layers or any(volume_of(layer) is one for one in shown):
                 set_spacing(layer, new)
         if self.result:
             self.result.volume = new

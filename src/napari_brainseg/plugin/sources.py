@@ -9,8 +9,9 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from ..core.config import CHANNELS, FLAIR
-from ..core.volumes import Volume, volume_of_array
-from .layers import METADATA, layer_spacing, volume_of_layer
+from ..core.volumes import Array, Volume, volume_of_array
+from .layer_metadata import kind_of, note, notes, volume_of
+from .layers import layer_spacing
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class Source:
     @property
     def name(self) -> str:
         """What the picker shows."""
-        volume = known_volume(self.layers[0])
+        volume = volume_of(self.layers[0])
         return volume.name if volume else str(self.layers[0].name)
 
     @property
     def is_case(self) -> bool:
         """Whether it was opened by us."""
-        return known_volume(self.layers[0]) is not None
+        return volume_of(self.layers[0]) is not None
 
     @property
     def slices(self) -> int:
@@ -43,7 +44,8 @@ class Source:
         ValueError
             If the layer's shape or values do not allow it.
         """
-        return _with_known_spacing(volume_of_layer(self.layers[0]), self.layers[0])
+        layer = self.layers[0]
+        return volume_of(layer) or _volume_of_array(np.asarray(layer.data), layer)
 
 
 def named_sources(layers: Iterable[Layer]) -> dict[str, Source]:
@@ -60,7 +62,7 @@ def find_sources(layers: Iterable[Layer]) -> list[Source]:
     found: dict[object, list[Image]] = {}
     for layer in layers:
         if isinstance(layer, Image) and not layer.multiscale and _is_volume(layer):
-            volume = known_volume(layer)
+            volume = volume_of(layer)
             found.setdefault(id(volume) if volume else layer, []).append(layer)
     return [Source(tuple(group)) for group in found.values()]
 
@@ -80,7 +82,7 @@ def combine_layers(chosen: tuple[Image | None, ...]) -> Volume:
         if layer is not None:
             _check_alike(name, layer, flair)
     arrays = [np.asarray((layer or flair).data) for layer in chosen]
-    return _with_known_spacing(volume_of_array(np.stack(arrays, axis=-1), str(flair.name), layer_spacing(flair)), flair)
+    return _volume_of_array(np.stack(arrays, axis=-1), flair)
 
 
 def _check_alike(name: str, layer: Image, flair: Image) -> None:
@@ -122,22 +124,16 @@ def set_spacing(layer: Layer, volume: Volume) -> None:
     assert volume.spacing
     layer.scale = volume.spacing[-layer.ndim :]
     layer.units = ("mm",) * layer.ndim
-    ours = layer.metadata.setdefault(METADATA, {})
-    ours["volume" if known_volume(layer) else "spacing"] = volume if known_volume(layer) else volume.spacing
+    if volume_of(layer):
+        note(layer, volume=volume)
+    else:
+        note(layer, spacing=volume.spacing)
 
 
-def _with_known_spacing(volume: Volume, layer: Layer) -> Volume:
-    """A flat layer has no place for the distance of slices but its metadata."""
-    spacing = layer.metadata.get(METADATA, {}).get("spacing")
-    return volume.with_spacing(spacing) if spacing and not volume.spacing else volume
-
-
-def known_volume(layer: Layer) -> Volume | None:
-    """Volume that a layer of ours belongs to, None for others."""
-    volume: Volume | None = layer.metadata.get(METADATA, {}).get("volume")
-    return volume
+def _volume_of_array(array: Array, layer: Layer) -> Volume:
+    """Volume of what plain layers show; a flat one has no place for the distance of slices but its metadata."""
+    return volume_of_array(array, str(layer.name), layer_spacing(layer) or notes(layer.metadata).get("spacing"))
 
 
 def _is_volume(layer: Image) -> bool:
-    kind = layer.metadata.get(METADATA, {}).get("kind", "image")
-    return kind == "image" and layer.ndim in (2, 3)
+    return kind_of(layer) in (None, "image") and layer.ndim in (2, 3)

@@ -1,0 +1,56 @@
+"""What this plugin notes on a layer: the case it belongs to, what of it it shows, and how that was made."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..core.volumes import Volume
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+Role = Literal["manual", "prediction"]
+ROLES: tuple[Role, ...] = ("manual", "prediction")
+"""What a mask can be."""
+
+METADATA = "brainseg"
+"""Key in ``layer.metadata`` of a dictionary, with those of these that apply:
+
+``volume``: the `Volume` of the case; ``kind``: "image", "manual", "prediction", "probability" or "uncertainty";
+``channel``: an image's sequence; ``original``: a mask before edits; ``provenance``: how a prediction was made, which
+slices are done (``slices``, positions along Z) and whether that are all that were wanted (``finished``); ``result``:
+what a prediction is tuned with; ``spacing``: the voxel size that a person gave a plain image.
+"""
+
+
+def notes(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What we noted in a layer's metadata; nothing in those of others."""
+    found: Mapping[str, Any] = metadata.get(METADATA, {})
+    return found
+
+
+def note(layer: "Layer", **more: Any) -> None:
+    """Note more on a layer. A duplicate shares its dictionary with the layer it was made from, so a new one is made."""
+    layer.metadata[METADATA] = {**notes(layer.metadata), **more}
+
+
+def volume_of(layer: "Layer") -> Volume | None:
+    """Volume of the case that a layer of ours belongs to, None for others; layers of one case share theirs."""
+    return notes(layer.metadata).get("volume")
+
+
+def kind_of(layer: "Layer") -> str | None:
+    """What a layer of ours shows, None for others."""
+    return notes(layer.metadata).get("kind")
+
+
+def role_of(layer: "Layer") -> Role | None:
+    """Whether a layer of ours is a manual mask or a prediction, None for whatever else."""
+    return next((role for role in ROLES if role == kind_of(layer)), None)
+
+
+def is_edited(layer: "Layer") -> bool:
+    """Whether a mask differs from what was read or predicted; what was undone does not count."""
+    original = notes(layer.metadata).get("original")
+    return original is not None and not np.array_equal(np.asarray(layer.data), original)
