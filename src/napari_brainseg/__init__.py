@@ -9,8 +9,12 @@ if TYPE_CHECKING:
     from .core.cases import split_cases as split_cases
     from .core.config import ModelConfig as ModelConfig
     from .core.config import PostprocessConfig as PostprocessConfig
+    from .core.config import ScoreConfig as ScoreConfig
     from .core.config import SegmentConfig as SegmentConfig
     from .core.config import TrainConfig as TrainConfig
+    from .core.evaluation import pair_masks as pair_masks
+    from .core.evaluation import score_cases as score_cases
+    from .core.evaluation import summarise_scores as summarise_scores
     from .core.masks import read_mask as read_mask
     from .core.masks import write_mask as write_mask
     from .core.metrics import Scores as Scores
@@ -33,7 +37,8 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "cases": ("Case", "find_cases", "split_cases"),
-    "config": ("ModelConfig", "PostprocessConfig", "SegmentConfig", "TrainConfig"),
+    "config": ("ModelConfig", "PostprocessConfig", "ScoreConfig", "SegmentConfig", "TrainConfig"),
+    "evaluation": ("pair_masks", "score_cases", "summarise_scores"),
     "masks": ("read_mask", "write_mask"),
     "metrics": ("Scores", "score_mask"),
     "models": ("TrainedModel", "load_model", "save_model"),
