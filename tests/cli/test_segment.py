@@ -97,6 +97,35 @@ def test_segmentation_json_records_how_it_was_made(segment, patients, tmp_path, 
     assert result.tumour_voxels == np.count_nonzero(masks)
 
 
+@pytest.fixture
+def thick_stack(patients, tmp_path):
+    """A NIfTI file that states a voxel size of 1 mm."""
+    array = read_volume(find_cases(patients / "anna")[0]).array[..., 1].transpose(2, 1, 0)
+    nibabel.save(nibabel.Nifti1Image(array, np.diag([-1.0, -1.0, 1.0, 1.0])), tmp_path / "thick.nii.gz")
+    return tmp_path / "thick.nii.gz"
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_voxel_size_that_is_given_holds_whatever_the_files_state(segment, patients, thick_stack, tmp_path, stated):
+    told = segment(thick_stack if stated else patients / "anna", "--spacing", "5", "0.5", "0.75", "--format", "nifti")
+    folder = tmp_path / "out" / ("thick" if stated else "anna")
+    result = SegmentationResult.model_validate_json((folder / RESULT_FILE).read_text())
+
+    assert told.code == 0
+    assert (result.spacing_mm, result.spacing_source) == ((5, 0.5, 0.75), "user")
+    assert result.tumour_millilitres == pytest.approx(result.tumour_voxels * 1.875 / 1000)
+    assert nibabel.load(folder / result.files[0]).header.get_zooms() == pytest.approx((0.75, 0.5, 5))
+
+
+@pytest.mark.parametrize("sizes", [("5", "0", "1"), ("5", "-1", "1"), ("nan", "1", "1"), ("inf", "1", "1")], ids=str)
+def test_a_voxel_size_that_cannot_be_is_a_usage_error(segment, patients, tmp_path, sizes):
+    told = segment(patients / "anna", "--spacing", *sizes)
+
+    assert told.code == 2
+    assert "positive numbers" in told.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_missing_sequences_are_recorded(segment, patients, tmp_path):
     segment(patients / "carl")
     content = json.loads((tmp_path / "out" / "carl" / RESULT_FILE).read_text())

@@ -23,6 +23,7 @@ from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.model_folders import INFO_FILE, WEIGHTS_FILE
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
+from napari_brainseg.core.results import RESULT_FILE, SegmentationResult
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.plugin import segment_widget
 from napari_brainseg.plugin.layer_metadata import METADATA
@@ -961,6 +962,22 @@ def test_the_command_goes_back_to_what_the_model_does_not_do(
     finish(tab)
 
     assert np.array_equal(mask_of_command(tab.command()), tab.result.layer.data)
+
+
+def test_the_command_carries_the_voxel_size_that_was_set(
+    viewer, tiny_case, add_layers, open_segment_tab, tmp_path, mask_of_command
+):
+    add_layers(viewer, tiny_case)
+    tab = open_segment_tab(viewer)
+    for box, size in zip(tab.spacing, (5.0, 0.5, 0.75), strict=True):
+        box.value = size
+    tab.spacing_button.native.click()
+    mask = mask_of_command(tab.command())
+    (written,) = (tmp_path / "terminal").rglob(RESULT_FILE)
+    result = SegmentationResult.model_validate_json(written.read_text())
+
+    assert (result.spacing_mm, result.spacing_source) == ((5, 0.5, 0.75), "user")
+    assert result.tumour_millilitres == pytest.approx(np.count_nonzero(mask) * 1.875 / 1000)
 
 
 def test_the_command_names_a_case_in_a_folder_of_many_files(

@@ -1,6 +1,7 @@
 """``brainseg segment``: cases to masks."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,15 @@ from ..core.config import PostprocessConfig, SegmentConfig
 from ..core.masks import MaskFormat
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.results import SegmentationResult, write_segmentation
-from ..core.volumes import Volume, read_volume
+from ..core.volumes import Spacing, Volume, read_volume
 from .console import complain, progress_shown, say
 from .settings_options import settings_options
+
+
+def _positive(spacing: Spacing | None) -> Spacing | None:
+    if spacing and not all(0 < size < math.inf for size in spacing):
+        raise typer.BadParameter(f"{' '.join(map(str, spacing))} is not three positive numbers in mm: Z, Y and X")
+    return spacing
 
 
 @settings_options(changes=PostprocessConfig)
@@ -27,6 +34,10 @@ def segment(
     changes: dict[str, Any],
     model: Annotated[str, typer.Option(help="A shipped model or a model folder.")] = DEFAULT_MODEL,
     format: Annotated[MaskFormat, typer.Option(help="How masks are written.")] = "kaggle",
+    spacing: Annotated[
+        Spacing | None,
+        typer.Option(metavar="Z Y X", callback=_positive, help="Voxel size in mm of all cases, whatever files state."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the results of an earlier run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -43,7 +54,7 @@ def segment(
     postprocessing = trained.info.postprocess.changed(changes)
     done: list[SegmentationResult] = []
     with progress_shown() as on_progress:
-        for case, volume in _read_ahead(cases):
+        for case, volume in _read_ahead(cases, spacing):
             if isinstance(volume, str):
                 failed[case.name] = volume
                 continue
@@ -85,24 +96,25 @@ def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
             raise FileExistsError(f"{folder} holds results already; choose another --output or give --overwrite")
 
 
-def _read_ahead(cases: Sequence[Case]) -> Iterator[tuple[Case, Volume | str]]:
+def _read_ahead(cases: Sequence[Case], spacing: Spacing | None) -> Iterator[tuple[Case, Volume | str]]:
     """Each case with its volume, or why it cannot be read; the next one is read while this one is used."""
     if not cases:
         return
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(_read, cases[0])
+        coming = pool.submit(_read, cases[0], spacing)
         for case, following in zip(cases, [*cases[1:], None], strict=True):
             volume = coming.result()
             if following:
-                coming = pool.submit(_read, following)
+                coming = pool.submit(_read, following, spacing)
             yield case, volume
 
 
-def _read(case: Case) -> Volume | str:
+def _read(case: Case, spacing: Spacing | None) -> Volume | str:
     try:
-        return read_volume(case)
+        volume = read_volume(case)
     except (ValueError, OSError, MemoryError) as error:
         return str(error)
+    return volume.with_spacing(spacing) if spacing else volume
 
 
 def _line(result: SegmentationResult) -> str:

@@ -32,6 +32,8 @@ def segment_command(
     if volume.source is None:
         raise ValueError(f"{volume.name} was not opened from a case on disk, so there is no command for it")
     words = ["brainseg", "segment", str(volume.source.absolute()), "--output", "segmentations", "--model", model]
+    if volume.spacing and volume.spacing_source == "user":
+        words += ["--spacing", *map(str, volume.spacing)]
     own_settings = own.model_dump()
     words += _flags(config.model_dump(exclude_defaults=True))
     words += _flags({name: value for name, value in postprocessing.model_dump().items() if value != own_settings[name]})
