@@ -54,6 +54,22 @@ def patients(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def shifted(patients, tmp_path_factory):
+    """Predictions of `patients`: their manual masks, two pixels aside."""
+    import numpy as np
+
+    from napari_brainseg.core.cases import find_cases
+    from napari_brainseg.core.masks import read_mask, write_mask
+    from napari_brainseg.core.volumes import read_volume
+
+    folder = tmp_path_factory.mktemp("predictions") / "shifted"
+    for case in find_cases(patients):
+        volume = read_volume(case)
+        write_mask(np.roll(read_mask(case, volume), 2, axis=2), folder / case.name, volume)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_volume():
     """Images of anna."""
     from napari_brainseg.core.phantom import make_phantom

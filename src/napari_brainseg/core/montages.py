@@ -1,16 +1,24 @@
 """Pictures of image, manual mask and prediction side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from . import colours
 from .config import CHANNELS, FLAIR
 from .files import atomic_path
 from .masks import Mask, slice_areas
 from .volumes import Array, Volume
+
+_PANEL = 2.5
+"""Width of a picture in inches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +41,92 @@ def montage_row(volume: Volume, prediction: Mask, manual: Mask | None, title: st
 
 
 def write_montage(rows: Sequence[MontageRow], path: Path) -> None:
-    """Write a PNG with one row per slice: the image, the manual mask and the prediction outlined on it."""
-    figure = Figure(figsize=(7.5, 2.75 * len(rows)), facecolor="black", layout="constrained")
-    axes = figure.subplots(len(rows), 3, squeeze=False)
-    for (image_axis, manual_axis, prediction_axis), row in zip(axes, rows, strict=True):
-        image_axis.set_title(row.title, color="white", fontsize=9, loc="left")
-        manual_title = "manual mask" if row.manual is not None else "no manual mask"
-        manual_axis.set_title(manual_title, color=colours.MANUAL, fontsize=9, loc="left")
-        prediction_axis.set_title("prediction", color=colours.PREDICTION, fontsize=9, loc="left")
-        masks = ((manual_axis, row.manual, colours.MANUAL), (prediction_axis, row.prediction, colours.PREDICTION))
-        for axis in (image_axis, manual_axis, prediction_axis):
-            axis.imshow(row.image, cmap="gray", interpolation="nearest")
-            axis.set_axis_off()
-        for axis, mask, colour in masks:
-            if mask is not None and mask.any():
-                axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.2)
+    """Write a PNG with one row per slice: the image, manual mask and prediction outlined on it, and how they differ."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+        _draw_rows(rows).savefig(temporary, dpi=100)
+
+
+def montage_png(row: MontageRow) -> bytes:
+    """PNG of one row of a montage."""
+    return _as_png(_draw_rows([row]))
+
+
+def differences_png(title: str, image: Array, manual: Mask, predictions: Mapping[str, Mask]) -> bytes:
+    """PNG of one slice: the image, the manual mask outlined on it, and how each prediction differs from that."""
+    figure, ((image_axis, manual_axis, *axes),) = _panels(1, 2 + len(predictions))
+    _show(image_axis, image, title, "white")
+    _show(manual_axis, image, "manual mask", colours.MANUAL, manual)
+    for axis, (name, prediction) in zip(axes, predictions.items(), strict=True):
+        _show_difference(axis, image, manual, prediction)
+        axis.set_title(name, color=colours.PREDICTION, fontsize=9, loc="left")
+    return _as_png(figure)
+
+
+def _draw_rows(rows: Sequence[MontageRow]) -> Figure:
+    compared = any(row.manual is not None for row in rows)
+    figure, axes = _panels(len(rows), 4 if compared else 3)
+    for (image_axis, manual_axis, prediction_axis, *difference_axis), row in zip(axes, rows, strict=True):
+        _show(image_axis, row.image, row.title, "white")
+        manual_title = "manual mask" if row.manual is not None else "no manual mask"
+        _show(manual_axis, row.image, manual_title, colours.MANUAL, row.manual)
+        _show(prediction_axis, row.image, "prediction", colours.PREDICTION, row.prediction)
+        for axis in difference_axis:
+            axis.set_axis_off()
+            if row.manual is not None:
+                _show_difference(axis, row.image, row.manual, row.prediction)
+                _name_colours(axis)
+    return figure
+
+
+def _panels(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    figure = Figure(figsize=(_PANEL * columns, 2.75 * rows), facecolor="black")
+    figure.set_layout_engine("constrained", h_pad=0.1)
+    return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+
+
+def _show(axis: Axes, image: Array, title: str, colour: str, mask: Mask | None = None) -> None:
+    is_empty = mask is not None and not mask.any()
+    axis.set_title(f"{title}: none here" if is_empty else title, color=colour, fontsize=9, loc="left")
+    axis.imshow(image, cmap="gray", interpolation="nearest")
+    axis.set_axis_off()
+    if mask is not None and not is_empty:
+        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.2)
+
+
+def _show_difference(axis: Axes, image: Array, manual: Mask, prediction: Mask) -> None:
+    ours, theirs = prediction > 0, manual > 0
+    overlay = np.zeros((*ours.shape, 4))
+    for where, colour in (
+        (ours & theirs, colours.AGREE),
+        (theirs & ~ours, colours.MISSED),
+        (ours & ~theirs, colours.TOO_MUCH),
+    ):
+        overlay[where] = *to_rgb(colour), 0.75
+    axis.imshow(image, cmap="gray", interpolation="nearest")
+    axis.imshow(overlay, interpolation="nearest")
+    axis.set_axis_off()
+
+
+def _name_colours(axis: Axes) -> None:
+    """Write above a picture of differences what its colours mean."""
+    meanings = {"both": colours.AGREE, "missed": colours.MISSED, "too much": colours.TOO_MUCH}
+    axis.legend(
+        handles=[Patch(color=colour, label=name) for name, colour in meanings.items()],
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=3,
+        frameon=False,
+        borderpad=0,
+        fontsize=9,
+        labelcolor="white",
+        handlelength=0.8,
+        handletextpad=0.4,
+        columnspacing=1,
+    )
+
+
+def _as_png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
