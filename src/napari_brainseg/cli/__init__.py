@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import typer
 
 from .cases import cases
+from .compare import compare
 from .console import complain
 from .demo import demo
+from .score import score
 from .segment import segment
 from .train import train
 
@@ -23,7 +25,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, segment, train, demo):
+for command in (cases, segment, score, compare, train, demo):
     app.command()(command)
 
 

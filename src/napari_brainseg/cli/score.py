@@ -1,0 +1,109 @@
+"""``brainseg score``: how well masks agree with their references."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.config import ScoreConfig
+from ..core.evaluation import POOR_DICE, CaseScores, pair_masks, score_cases
+from ..core.progress import OnProgress
+from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreReport, report_scores
+from ..core.report_pages import main_figures
+from ..core.reports import SCORE_FILES, refuse_existing, write_score_report
+from ..core.score_tables import few, figure_of, figure_title, shown
+from .console import complain, progress_shown, say
+from .settings_options import settings_options
+from .tables import Column, score_table
+
+
+@settings_options()
+def score(
+    call: typer.Context,
+    predictions: Annotated[Path, typer.Argument(help="Folder of masks, or one mask.")],
+    references: Annotated[Path, typer.Argument(help="Folder of cases with manual masks, or one mask.")],
+    config: ScoreConfig,
+    output: Annotated[Path | None, typer.Option(help="Folder for tables, summary and report.html.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the report of an earlier run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare masks with references, case by case, and say what they are worth together."""
+    if output and not overwrite:
+        refuse_existing(output, SCORE_FILES)
+    with progress_shown() as on_progress:
+        scored = score_folder(predictions, references, config, on_progress)
+        tell_left_out(scored)
+        if not scored.cases:
+            raise ValueError(f"no mask in {predictions} could be scored against {references}")
+        report = report_scores(scored, references, config, call.obj)
+        if output:
+            write_score_report(report, scored, output, overwrite=overwrite, on_progress=on_progress)
+    if as_json:
+        say(report.model_dump_json(indent=1))
+    else:
+        say(_table(report, scored.cases))
+        say()
+        say(_in_words(report))
+    tell_seen(report.predictions)
+    if output and not as_json:
+        say(f"{', '.join(SCORE_FILES)} are in {output}")
+
+
+def score_folder(
+    predictions: Path, references: Path, config: ScoreConfig, on_progress: OnProgress
+) -> ScoredPredictions:
+    """Pair the masks of two folders and score them."""
+    pairing = pair_masks(predictions, references)
+    not_scored: dict[str, str] = {}
+    cases = score_cases(pairing.pairs, config, on_failure=not_scored.__setitem__, on_progress=on_progress)
+    return ScoredPredictions(str(predictions), pairing, tuple(cases), not_scored)
+
+
+def tell_left_out(scored: ScoredPredictions) -> None:
+    """Say which masks are not scored."""
+    for name, reason in scored.not_scored.items():
+        complain(reason if reason.startswith(name) else f"{name}: {reason}")
+    if names := scored.pairing.only_predicted:
+        complain(f"{len(names)} without a reference: {few(names)}")
+    if names := scored.pairing.only_reference:
+        complain(f"{len(names)} references without a prediction: {few(names)}")
+
+
+def tell_seen(predictions: PredictionReport) -> None:
+    """Say it where a model is judged by what it learned from."""
+    if names := predictions.trained_on:
+        complain(
+            f"{predictions.source}: {len(names)} of {predictions.summary.cases} cases belong to patients that the "
+            f"model was trained on ({few(names)}); their scores do not tell how well it does on new patients"
+        )
+
+
+def _table(report: ScoreReport, cases: Sequence[CaseScores]) -> str:
+    summary = report.predictions.summary
+    columns = [
+        Column(figure_title(key), key, [figure_of(case.scores, key) for case in cases], summary.figures[key])
+        for key in main_figures(summary)
+        if not key.startswith("assd")
+    ]
+    pooled = [shown(item.key, summary.pooled.get(item.key)) for item in columns]
+    counts = [str(item.summary.count) for item in columns]
+    last = [["pooled over all voxels", *pooled], ["cases with a value", *counts]]
+    return score_table([case.name for case in cases], columns, last)
+
+
+def _in_words(report: ScoreReport) -> str:
+    summary = report.predictions.summary
+    slices = summary.slices
+    poor = f": {few(summary.poor)}" if summary.poor else ""
+    return "\n".join(
+        (
+            f"{summary.cases} cases of {summary.patients} patients, per volume; "
+            f"{len(summary.poor)} below a Dice of {POOR_DICE}{poor}",
+            f"slices: mean Dice {shown('dice', slices.tumour_dice.mean)} of {slices.tumour_slices} with tumour, "
+            f"nothing found in {slices.missed} of them; something found in {slices.false_alarms} of "
+            f"{slices.tumour_free_slices} without",
+            f"empty masks: {report.about.policy}; that decides {summary.both_empty} of {summary.cases} cases and "
+            f"{slices.both_empty} of {slices.slices} slices",
+        )
+    )
