@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import nibabel
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +95,73 @@ def test_slices_keep_their_type_and_values(tmp_path: Path, dtype: npt.DTypeLike,
     assert volume.array.dtype.isnative
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the files that were decoded, not just read."""
+    sizes: list[int] = []
+    decode = imagecodecs.tiff_decode
+    monkeypatch.setattr(imagecodecs, "tiff_decode", lambda data: sizes.append(len(data)) or decode(data))
+    return sizes
+
+
+def test_slices_alike_and_not_compressed_are_read_without_decoding(tmp_path: Path, decoded: list[int]) -> None:
+    array = noise((7, 30, 20, 3))
+    np.testing.assert_array_equal(read(write_slices(tmp_path / "p", array)).array, array)
+    assert len(decoded) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"description": "other words"}, id="description"),
+        pytest.param({"byteorder": ">"}, id="big-endian"),
+        pytest.param({"compression": "zlib"}, id="compressed"),
+        pytest.param({"compression": "zlib", "compressionargs": {"level": 0}}, id="packed but not compressed"),
+        pytest.param({"rowsperstrip": 7}, id="strips"),
+        pytest.param({"tile": (16, 16)}, id="tiles"),
+        pytest.param({"planarconfig": "separate"}, id="planar"),
+        pytest.param({"bigtiff": True}, id="BigTIFF"),
+    ],
+)
+@pytest.mark.parametrize("number", [1, 3], ids=["first", "other"])
+def test_slice_stored_in_another_way_than_the_others_is_read_all_the_same(
+    tmp_path: Path, options: dict[str, Any], number: int
+) -> None:
+    array = noise((5, 30, 20, 3))
+    folder = write_slices(tmp_path / "p", array)
+    plane = array[number - 1]
+    stored = np.moveaxis(plane, -1, 0) if "planarconfig" in options else plane
+    tifffile.imwrite(folder / f"p_{number}.tif", stored, **({"photometric": "rgb", "metadata": None} | options))
+    np.testing.assert_array_equal(read(folder).array, array)
+
+
+@pytest.mark.parametrize("start", [slice(0, 1), slice(0, 5)], ids=["first", "all"])
+def test_black_slices_do_not_hide_where_the_pixels_begin(tmp_path: Path, start: slice) -> None:
+    """In a black slice the pixels cannot be told from zeros before and after them."""
+    array = noise((5, 30, 20, 3))
+    array[:, -1] = array[start] = 0
+    folder = write_slices(tmp_path / "p", array)
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes() + bytes(8))
+    np.testing.assert_array_equal(read(folder).array, array)
+
+
+def test_slices_whose_first_reads_the_same_in_either_byte_order(tmp_path: Path) -> None:
+    array = noise((3, 6, 5, 3), np.uint16)
+    array[0] *= 257
+    np.testing.assert_array_equal(read(write_slices(tmp_path / "p", array, byteorder=">")).array, array)
+
+
+def test_what_stands_after_the_pixels_must_be_alike_too(tmp_path: Path, decoded: list[int]) -> None:
+    array = noise((5, 30, 20, 3))
+    folder = write_slices(tmp_path / "p", array)
+    for number in range(1, 6):
+        file = folder / f"p_{number}.tif"
+        file.write_bytes(file.read_bytes() + (b"longer end" if number == 4 else b"end"))
+    np.testing.assert_array_equal(read(folder).array, array)
+    assert len(decoded) == 2
+
+
 def test_grey_slices_become_flair_that_stands_in_for_the_others(tmp_path: Path) -> None:
     array = noise(SHAPE)
     volume = read(write_slices(tmp_path / "p", array))
@@ -178,6 +246,7 @@ def test_slice_cut_short_is_never_read(tmp_path: Path, compression: str | None) 
             "all slices of a case must be alike",
             id="size",
         ),
+        pytest.param(noise((5, 6, 3)), "p_2.tif has shape (5, 6, 3) and type uint8, but the first", id="turned"),
         pytest.param(
             noise((6, 5, 3), np.uint16),
             "p_2.tif has shape (6, 5, 3) and type uint16, but the first slice p_1.tif has (6, 5, 3) and uint8",
@@ -206,6 +275,13 @@ def test_slice_that_is_not_allowed_is_named(tmp_path: Path, plane: Array, messag
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         read(folder)
     assert str(folder) in str(caught.value)
+
+
+def test_slice_with_nan_among_others_of_its_type_is_named(tmp_path: Path) -> None:
+    array = noise((3, 6, 5, 3), np.float32)
+    array[1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match=r"p_2\.tif holds 3 values that are NaN or infinite"):
+        read(write_slices(tmp_path / "p", array))
 
 
 def test_case_that_cannot_be_used_is_not_read(tmp_path: Path) -> None:
