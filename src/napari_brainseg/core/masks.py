@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,6 @@ from .cases import Case
 from .files import atomic_path
 from .volumes import (
     AXES,
-    READ_THREADS,
     Affine,
     Array,
     Spacing,
@@ -101,8 +99,7 @@ def _read(case: Case, shape: tuple[int, ...] | None) -> tuple[Mask, Spacing | No
 
 def _read_planes(files: Sequence[Path | None], shape: tuple[int, ...] | None) -> Mask:
     """Masks of slices as (Z, Y, X); a slice without a file is empty."""
-    with ThreadPoolExecutor(READ_THREADS) as pool:
-        planes = list(pool.map(lambda file: file and _binary(read_slice(file), file), files))
+    planes = [_binary(read_slice(file), file) if file else None for file in files]  # too small to gain by threads
     other = "the first mask" if shape is None else "its image"
     shape = shape or next(plane.shape for plane in planes if plane is not None)
     empty = np.zeros(shape, np.uint8)

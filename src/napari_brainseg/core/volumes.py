@@ -35,7 +35,7 @@ Affine = npt.NDArray[np.float64]
 AXES = ("L", "P", "S")
 """Directions in which x, y and z grow in every volume: a slice is shown as a radiologist expects it."""
 
-READ_THREADS = min(4, os.cpu_count() or 1)
+_READ_THREADS = min(4, os.cpu_count() or 1)
 
 _SAMPLE = np.s_[:, ::16, ::4]
 """Sequences that agree in every sixteenth row and fourth column are one; two real ones differ nearly everywhere."""
@@ -219,7 +219,7 @@ def _read_slices(files: Sequence[Path]) -> Array:
     around = _bytes_around(raw, files[0]) if raw.shape == first.shape else None
 
     def fill(start: int) -> None:
-        for index in range(start, len(files), READ_THREADS):
+        for index in range(start, len(files), _READ_THREADS):
             if around and _read_between(around, files[index], stacked[index]):
                 continue
             array = _with_three_channels(read_slice(files[index]), files[index], axes=2)
@@ -230,8 +230,8 @@ def _read_slices(files: Sequence[Path]) -> Array:
                 )
             stacked[index] = array
 
-    with ThreadPoolExecutor(READ_THREADS) as pool:
-        list(pool.map(fill, range(READ_THREADS)))
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        list(pool.map(fill, range(_READ_THREADS)))
     return stacked
 
 
