@@ -132,7 +132,7 @@ def test_what_has_no_partner_is_listed_and_the_others_are_scored(brainseg, copie
     report = ScoreReport.model_validate_json((tmp_path / "out" / "summary.json").read_text("utf-8"))
 
     assert told.code == 0
-    assert told.err == "1 without a reference: zoe\n1 references without a prediction: anna\n"
+    assert told.err == "1 prediction without a reference: zoe\n1 reference without a prediction: anna\n"
     assert (report.predictions.only_predicted, report.predictions.only_reference) == (("zoe",), ("anna",))
     assert [row["case"] for row in read_csv(tmp_path / "out" / "scores.csv")] == ["bert", "carl", "dora"]
 
@@ -170,7 +170,7 @@ def test_folders_without_a_case_in_common_are_an_error(brainseg, shifted, patien
     told = brainseg("score", tmp_path / "a", tmp_path / "b")
 
     assert told.code == 1
-    assert "2 without a reference: anna, bert" in told.err
+    assert "2 predictions without a reference: anna, bert" in told.err
     assert "could be scored" in told.err
 
 

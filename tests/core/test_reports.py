@@ -87,6 +87,23 @@ def test_the_page_tells_the_headline_and_the_cases_worst_first(write, shifted, p
     assert page.tags.count("circle") == 4 * 2, "once among all, once among those with or without all sequences"
 
 
+def test_pictures_show_the_slice_with_the_most_wrong_voxels(write, shifted, patients):
+    case = scored(shifted, patients).cases[0]
+    wrong = [scores.fp + scores.fn for scores in case.slices]
+    alts = Page(write(shifted, patients)).values("img", "alt")
+
+    assert wrong[0] < max(wrong)
+    assert any(alt.startswith(f"Slice {np.argmax(wrong) + 1} of anna") for alt in alts)
+    assert any(alt.startswith("Slice 4 of dora") for alt in alts), "the middle where there is nothing"
+
+
+def test_pictures_show_the_most_tumour_where_nothing_is_wrong(write, patients):
+    case = scored(patients, patients).cases[0]
+    areas = [scores.tp for scores in case.slices]
+
+    assert f"Slice {np.argmax(areas) + 1} of anna" in write(patients, patients)
+
+
 def test_the_page_loads_and_runs_nothing(write, shifted, patients):
     html = write(shifted, patients)
     page = Page(html)

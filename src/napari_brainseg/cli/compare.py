@@ -18,7 +18,7 @@ from ..core.progress import OnProgress
 from ..core.report_contents import ComparisonReport, ScoredPredictions, report_comparison
 from ..core.reports import COMPARISON_FILES, refuse_existing, write_comparison_report
 from ..core.results import write_segmentation
-from ..core.score_tables import gains
+from ..core.score_tables import counted, gains
 from ..core.volumes import read_volume
 from .console import complain, progress_shown, say
 from .score import score_folder, tell_left_out, tell_seen
@@ -50,7 +50,7 @@ def compare(
                 scored[label] = _score_model(source, masks, references, config, running, on_progress)
             else:
                 scored[label] = score_folder(Path(source), references, config, on_progress)
-            complain(f"{label}: {len(scored[label].cases)} cases scored")
+            complain(f"{label}: {counted(len(scored[label].cases), 'case')} scored")
             tell_left_out(scored[label])
         report = report_comparison(scored, references, config, call.obj)
         if output:
@@ -141,7 +141,7 @@ def _table(comparison: Comparison) -> str:
 
 def _in_words(report: ComparisonReport) -> str:
     comparison = report.comparison
-    lines = [f"Dice per volume of {len(comparison.dice)} cases, paired by case"]
+    lines = [f"Dice per volume of {counted(len(comparison.dice), 'case')}, paired by case"]
     for label, verdict in report.verdicts.items():
         lines.append(f"{label} against {comparison.baseline}: {verdict}")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from ..core.progress import OnProgress
 from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreReport, report_scores
 from ..core.report_pages import main_figures
 from ..core.reports import SCORE_FILES, refuse_existing, write_score_report
-from ..core.score_tables import few, figure_of, figure_title, shown
+from ..core.score_tables import counted, few, figure_of, figure_title, shown
 from .console import complain, progress_shown, say
 from .settings_options import settings_options
 from .tables import Column, score_table
@@ -65,9 +65,9 @@ def tell_left_out(scored: ScoredPredictions) -> None:
     for name, reason in scored.not_scored.items():
         complain(reason if reason.startswith(name) else f"{name}: {reason}")
     if names := scored.pairing.only_predicted:
-        complain(f"{len(names)} without a reference: {few(names)}")
+        complain(f"{counted(len(names), 'prediction')} without a reference: {few(names)}")
     if names := scored.pairing.only_reference:
-        complain(f"{len(names)} references without a prediction: {few(names)}")
+        complain(f"{counted(len(names), 'reference')} without a prediction: {few(names)}")
 
 
 def tell_seen(predictions: PredictionReport) -> None:
@@ -98,7 +98,7 @@ def _in_words(report: ScoreReport) -> str:
     poor = f": {few(summary.poor)}" if summary.poor else ""
     return "\n".join(
         (
-            f"{summary.cases} cases of {summary.patients} patients, per volume; "
+            f"{counted(summary.cases, 'case')} of {counted(summary.patients, 'patient')}, per volume; "
             f"{len(summary.poor)} below a Dice of {POOR_DICE}{poor}",
             f"slices: mean Dice {shown('dice', slices.tumour_dice.mean)} of {slices.tumour_slices} with tumour, "
             f"nothing found in {slices.missed} of them; something found in {slices.false_alarms} of "

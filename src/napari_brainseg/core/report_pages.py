@@ -39,7 +39,7 @@ def scores_page(report: ScoreReport, scored: ScoredPredictions, *, on_progress: 
     shown = worst_first[:MOST_PICTURES]
     pictures = []
     for done, case in enumerate(shown, 1):
-        index = int(np.argmax(_wrong(case)))
+        index = _telling_slice(case)
         image, manual, prediction = _read_slice(scored.pairs[case.name], index)
         row = MontageRow(f"slice {case.slice_numbers[index]}", image, manual, prediction)
         pictures.append(Picture(case, case.slice_numbers[index], _data(montage_png(row))))
@@ -115,6 +115,17 @@ def _read_slice(pair: MaskPair, index: int) -> tuple[Array, Mask, Mask]:
     return image, masks.reference[index], masks.predicted[index]
 
 
+def _telling_slice(case: CaseScores) -> int:
+    """Position of the slice with the most wrong voxels; where none is wrong, of that with the most tumour."""
+    middle = len(case.slices) // 2
+
+    def rank(index: int) -> tuple[int, int, int]:
+        scores = case.slices[index]
+        return scores.fp + scores.fn, scores.tp, -abs(index - middle)
+
+    return max(range(len(case.slices)), key=rank)
+
+
 def _wrong(case: CaseScores) -> list[int]:
     """Voxels of each slice on which the masks disagree."""
     return [scores.fp + scores.fn for scores in case.slices]
@@ -157,6 +168,7 @@ def _render(template: str, **content: Any) -> str:
     )
     pages.globals.update(
         {name: getattr(colours, name) for name in ("MANUAL", "PREDICTION", "AGREE", "MISSED", "TOO_MUCH")},
+        counted=score_tables.counted,
         few=score_tables.few,
         figure_of=score_tables.figure_of,
         figure_title=score_tables.figure_title,

@@ -119,3 +119,8 @@ def few(names: Iterable[str], most: int = 5) -> str:
     """The first of some names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Number and noun, with an s where it belongs."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
