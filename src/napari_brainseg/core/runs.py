@@ -1,0 +1,284 @@
+"""What stands in the folder of a run: settings, state, history, previews. Whoever watches a training reads it here."""
+
+import csv
+import math
+import os
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import psutil
+from pydantic import Field, ValidationError
+
+from .config import ModelConfig, Settings, TrainConfig
+from .files import atomic_path
+from .progress import Cancelled
+from .volumes import Array
+
+RUN_FILE = "run.json"
+STATE_FILE = "state.json"
+HISTORY_FILE = "history.csv"
+STOP_FILE = "stop"
+CHECKPOINT_FILE = "last.safetensors"
+BEST_FILE = "best.safetensors"
+REPORT_FILE = "report.html"
+PREVIEW_FOLDER = "previews"
+KEPT_FOLDER = "checkpoints"
+CACHE_FOLDER = "cache"
+
+Status = Literal["starting", "running", "stopping", "stopped", "finished", "failed"]
+UNDER_WAY: tuple[Status, ...] = ("starting", "running", "stopping")
+
+_UPDATE_SECONDS = 0.5
+_SLICES = "slices.npz"
+
+
+class Run(Settings):
+    """What was asked for, written once: a run can be resumed with nothing else."""
+
+    model: ModelConfig
+    training: TrainConfig
+    train_cases: tuple[str, ...]
+    validation_cases: tuple[str, ...]
+    parent_sha256: str | None = None
+    parent: str | None = Field(None, description="The model to start from, as it was given.")
+    command: str = ""
+
+
+class RunState(Settings):
+    """How far a run is."""
+
+    schema_version: int = 1
+    status: Status = "starting"
+    pid: int
+    host: str
+    epoch: int = Field(0, description="Epochs that ended.")
+    epochs: int
+    step: int = Field(0, description="Steps of the epoch at hand that were taken.")
+    steps: int = Field(0, description="Steps of each epoch; 0 while the cases are read.")
+    seconds: float = Field(0.0, description="Seconds of training, those before a resume included.")
+    seconds_left: float | None = None
+    message: str = ""
+    updated: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        return min((self.epoch + self.step / max(self.steps, 1)) / self.epochs, 1.0)
+
+
+class EpochRow(Settings):
+    """A row of ``history.csv``; what was not measured is None."""
+
+    epoch: int
+    seconds: float
+    loss: float
+    learning_rate: float
+    validation_loss: float | None = None
+    validation_dice: float | None = None
+    validation_iou: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Previews:
+    """A few slices, always the same, and what the network says of them as it learns.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the probabilities are.
+    images, manual : ndarray
+        (N, Y, X) uint8: FLAIR, and the manual mask as 0 and 1.
+    names : tuple of str
+        Case and slice number of each.
+    epochs : tuple of int
+        Epochs after which there are probabilities; 0 is the model that the run started from.
+    """
+
+    folder: Path
+    images: Array
+    manual: Array
+    names: tuple[str, ...]
+    epochs: tuple[int, ...] = ()
+
+    def probability(self, epoch: int) -> Array:
+        """Probability of tumour after an epoch, (N, Y, X) uint8, where 255 is certain."""
+        with np.load(self.folder / _preview_name(epoch)) as stored:
+            array: Array = stored["probability"]
+        return array
+
+
+def read_run(folder: Path | str) -> Run | None:
+    """What was asked for in a run folder, None where there is no run.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    path = Path(folder) / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        return Run.model_validate_json(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
+
+
+def read_state(folder: Path | str) -> RunState | None:
+    """How far a run is, None where there is none; one whose process ended in the middle is said to be stopped.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    path = Path(folder) / STATE_FILE
+    try:
+        state = RunState.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged: it is not the state of a run") from error
+    if state.status in UNDER_WAY and not is_alive(state):
+        return state.model_copy(update={"status": "stopped", "message": "the process ended", "seconds_left": None})
+    return state
+
+
+def is_alive(state: RunState) -> bool:
+    """Whether a run is under way; of one on another computer only its own word is known."""
+    if state.status not in UNDER_WAY or state.host != platform.node():
+        return state.status in UNDER_WAY
+    try:
+        process = psutil.Process(state.pid)
+        is_later = process.create_time() > datetime.fromisoformat(state.updated).timestamp() + 1  # another, so numbered
+        return process.status() != psutil.STATUS_ZOMBIE and not is_later
+    except psutil.NoSuchProcess:
+        return False
+
+
+def ask_to_stop(folder: Path | str) -> None:
+    """Ask the run in a folder to end after the step at hand and to save what it has."""
+    (Path(folder) / STOP_FILE).touch()
+
+
+def is_stop_asked(folder: Path | str) -> bool:
+    """Whether someone asked the run in a folder to end."""
+    return (Path(folder) / STOP_FILE).exists()
+
+
+def read_history(folder: Path | str) -> list[EpochRow]:
+    """All epochs of a run that ended, none where there is no history yet."""
+    path = Path(folder) / HISTORY_FILE
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            EpochRow.model_validate({key: text or None for key, text in row.items()}) for row in csv.DictReader(file)
+        ]
+
+
+def add_epoch(folder: Path, row: EpochRow) -> None:
+    """Add a row to the history; rows of epochs that a kill undid are dropped."""
+    rows = [*(before for before in read_history(folder) if before.epoch < row.epoch), row]
+    with atomic_path(folder / HISTORY_FILE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(EpochRow.model_fields))
+        writer.writeheader()
+        writer.writerows(item.model_dump() for item in rows)
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Write what was asked for."""
+    _write_text(folder / RUN_FILE, run.model_dump_json(indent=1) + "\n")
+
+
+def read_previews(folder: Path | str) -> Previews | None:
+    """Preview slices of a run, None while there are none."""
+    folder = Path(folder) / PREVIEW_FOLDER
+    if not (folder / _SLICES).is_file():
+        return None
+    epochs = sorted(int(path.stem.removeprefix("epoch_")) for path in folder.glob("epoch_*.npz"))
+    with np.load(folder / _SLICES) as stored:
+        names = tuple(str(name) for name in stored["names"])
+        return Previews(folder, stored["images"], stored["manual"], names, tuple(epochs))
+
+
+def write_previews(folder: Path, images: Array, manual: Array, names: Sequence[str]) -> None:
+    """Write the slices that the previews of all epochs show."""
+    (folder / PREVIEW_FOLDER).mkdir(exist_ok=True)
+    _write_arrays(folder / PREVIEW_FOLDER / _SLICES, images=images, manual=manual, names=np.array(names, np.str_))
+
+
+def write_preview(folder: Path, epoch: int, probability: Array) -> None:
+    """Write what the network says of the preview slices after an epoch: (N, Y, X), 0 to 1."""
+    stored = np.round(np.clip(probability, 0, 1) * 255).astype(np.uint8)
+    _write_arrays(folder / PREVIEW_FOLDER / _preview_name(epoch), probability=stored)
+
+
+class StateFile:
+    """Keeps ``state.json`` up to date while a block runs, and says in it how the block ended.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder; made if it is not there. An older wish to stop is forgotten.
+    epochs : int
+        Epochs in all.
+    """
+
+    def __init__(self, folder: Path, epochs: int) -> None:
+        self._folder = folder
+        self._written = -math.inf
+        self._state = RunState(pid=os.getpid(), host=platform.node(), epochs=epochs)
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / STOP_FILE).unlink(missing_ok=True)
+        self._write()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            return
+        is_stop = issubclass(kind, (Cancelled, KeyboardInterrupt))
+        message = str(error) or ("stopped at once" if is_stop else kind.__name__)
+        with suppress(OSError):  # what went wrong before is what matters
+            self.update(status="stopped" if is_stop else "failed", message=message, seconds_left=None)
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the state; a change of status is written at once, others at most twice a second."""
+        before = self._state.status
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._state = self._state.model_copy(update={**changes, "updated": now})
+        if self._state.status != before:
+            self._write()
+        elif time.monotonic() - self._written >= _UPDATE_SECONDS:
+            with suppress(PermissionError):  # Windows refuses while someone reads; the next one will do
+                self._write()
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        _write_text(self._folder / STATE_FILE, self._state.model_dump_json(indent=1) + "\n")
+
+
+def _preview_name(epoch: int) -> str:
+    return f"epoch_{epoch:04d}.npz"
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def _write_arrays(path: Path, **arrays: Any) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)

@@ -1,0 +1,148 @@
+"""What stands in a run folder, for whoever watches it."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_brainseg.core import runs
+from napari_brainseg.core.progress import Cancelled
+from napari_brainseg.core.runs import (
+    EpochRow,
+    RunState,
+    StateFile,
+    add_epoch,
+    ask_to_stop,
+    is_alive,
+    is_stop_asked,
+    read_history,
+    read_previews,
+    read_run,
+    read_state,
+    write_preview,
+    write_previews,
+)
+
+
+def state(**changes: object) -> RunState:
+    return RunState(pid=os.getpid(), host=platform.node(), epochs=4, status="running").changed(changes)
+
+
+def write_state(folder: Path, **changes: object) -> None:
+    (folder / "state.json").write_text(state(**changes).model_dump_json())
+
+
+def test_a_folder_without_a_run_says_nothing(tmp_path: Path) -> None:
+    assert read_state(tmp_path) is None
+    assert read_run(tmp_path) is None
+    assert read_previews(tmp_path) is None
+    assert read_history(tmp_path) == []
+
+
+def test_state_says_how_the_block_ended(tmp_path: Path) -> None:
+    with StateFile(tmp_path / "run", 4) as file:
+        begun = read_state(tmp_path / "run")
+        file.update(status="finished", epoch=4)
+    ended = read_state(tmp_path / "run")
+    assert begun is not None
+    assert (begun.status, begun.pid, begun.host, begun.epochs) == ("starting", os.getpid(), platform.node(), 4)
+    assert ended is not None
+    assert (ended.status, ended.epoch, ended.share) == ("finished", 4, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (ValueError("disk gone"), "failed", "disk gone"),
+        (KeyboardInterrupt(), "stopped", "stopped at once"),
+        (Cancelled("before the first epoch"), "stopped", "before the first epoch"),
+    ],
+)
+def test_state_says_why_the_block_ended(tmp_path: Path, error: BaseException, status: str, message: str) -> None:
+    with pytest.raises(type(error)), StateFile(tmp_path, 4):
+        raise error
+    ended = read_state(tmp_path)
+    assert ended is not None
+    assert (ended.status, ended.message) == (status, message)
+
+
+def test_state_is_written_about_twice_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(runs.time, "monotonic", lambda: now)
+    steps = []
+    with StateFile(tmp_path, 4) as file:
+        file.update(status="running", steps=40)
+        for step in range(1, 41):
+            now += 0.1
+            file.update(step=step)
+            seen = read_state(tmp_path)
+            assert seen is not None
+            steps.append(seen.step)
+    assert len(set(steps)) in (8, 9)
+    assert max(np.array(range(1, 41)) - steps) <= 5
+
+
+def test_a_run_whose_process_ended_is_stopped(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    for status in ("starting", "running", "stopping"):
+        write_state(tmp_path, pid=process.pid, status=status)
+        seen = read_state(tmp_path)
+        assert seen is not None
+        assert (seen.status, seen.message) == ("stopped", "the process ended")
+
+
+def test_who_is_alive(tmp_path: Path) -> None:
+    assert is_alive(state())
+    assert not is_alive(state(status="finished"))
+    assert is_alive(state(host="elsewhere", pid=2**22 + 1))  # nobody here can know
+    long_ago = (datetime.now(UTC) - timedelta(days=900)).isoformat()
+    assert not is_alive(state(updated=long_ago))  # the number went to another process
+
+
+def test_a_damaged_state_or_run_is_named(tmp_path: Path) -> None:
+    for name, read in (("state.json", read_state), ("run.json", read_run)):
+        (tmp_path / name).write_text("{")
+        with pytest.raises(ValueError, match=f"{name} is damaged"):
+            read(tmp_path)
+
+
+def test_a_wish_to_stop_is_forgotten_at_the_next_start(tmp_path: Path) -> None:
+    ask_to_stop(tmp_path)
+    assert is_stop_asked(tmp_path)
+    with StateFile(tmp_path, 4):
+        assert not is_stop_asked(tmp_path)
+
+
+def test_history_keeps_what_was_measured_and_replaces_what_a_kill_undid(tmp_path: Path) -> None:
+    rows = [
+        EpochRow(epoch=1, seconds=2.5, loss=0.5, learning_rate=1e-3),
+        EpochRow(epoch=2, seconds=5, loss=0.4, learning_rate=1e-4, validation_loss=0.3, validation_dice=0.8),
+        EpochRow(epoch=3, seconds=9, loss=0.3, learning_rate=1e-5),
+    ]
+    for row in (*rows, rows[1]):
+        add_epoch(tmp_path, row)
+    assert read_history(tmp_path) == rows[:2]
+    header = (tmp_path / "history.csv").read_text().splitlines()[0]
+    assert header == "epoch,seconds,loss,learning_rate,validation_loss,validation_dice,validation_iou"
+
+
+def test_previews_come_back_epoch_by_epoch(tmp_path: Path) -> None:
+    images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    write_previews(tmp_path, images, images % 2, ["anna, slice 3", "bert, slice 5"])
+    for epoch in (10, 5):
+        write_preview(tmp_path, epoch, np.full((2, 4, 4), epoch / 10))
+    seen = read_previews(tmp_path)
+    assert seen is not None
+    assert seen.epochs == (5, 10)
+    assert seen.names == ("anna, slice 3", "bert, slice 5")
+    np.testing.assert_array_equal(seen.images, images)
+    np.testing.assert_array_equal(seen.manual, images % 2)
+    assert seen.probability(5).dtype == np.uint8
+    assert set(seen.probability(5).flat) == {128}
+    assert set(seen.probability(10).flat) == {255}
