@@ -1,11 +1,12 @@
 """The Cases tab, used as a person uses it."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
 import tifffile
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QMimeData, QPointF, QSettings, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QWidget
@@ -395,6 +396,17 @@ def test_a_case_chosen_later_wins(open_tab, data_set, viewer):
     open_tab.idle(widget)
 
     assert {layer.metadata["brainseg"]["volume"].name for layer in viewer.layers} == {"phantom_3_FLAIR_only"}
+
+
+def test_layers_are_made_off_the_gui_thread(open_tab, data_set, monkeypatch):
+    threads = []
+    create = Layer.create
+    monkeypatch.setattr(Layer, "create", lambda *data: threads.append(threading.current_thread()) or create(*data))
+    widget = open_tab(data_set)
+    open_case(widget, open_tab, "phantom_1")
+
+    assert len(threads) == len(widget.viewer.layers) == 4
+    assert threading.main_thread() not in threads
 
 
 def test_the_largest_tumour_is_that_of_the_manual_mask_and_else_of_the_prediction(viewer):

@@ -27,13 +27,14 @@ from ..core.progress import Progress
 from .buttons import allow, make_button, side_by_side
 from .case_details import CaseDetails
 from .case_table import CaseFilter, CaseRow, CaseTable, CaseView
-from .layers import LayerData, case_layers, sample_folder
-from .opened_case import edited_masks, layers_of, show_case, show_largest_tumour
+from .layers import sample_folder
+from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
 from .tabs import raise_tab
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
 EMPTY = "Open a folder of patients, or try the sample data set."
 _FOLDER, _CASE = "cases/folder", "cases/case"
@@ -252,7 +253,7 @@ class CasesWidget(QWidget):
         if not self._may_replace():
             return False
         self._say(f"Opening {row.case.name} …")
-        self._start("open", lambda _: case_layers(row.case), partial(self._show, row.case, then))
+        self._start("open", lambda _: make_layers(row.case), partial(self._show, row.case, then))
         return True
 
     def _may_replace(self) -> bool:
@@ -270,7 +271,7 @@ class CasesWidget(QWidget):
         )
         return bool(answer == QMessageBox.StandardButton.Discard)
 
-    def _show(self, case: Case, then: Callable[[], object], layers: list[LayerData]) -> None:
+    def _show(self, case: Case, then: Callable[[], object], layers: "list[Layer]") -> None:
         show_case(self.viewer, self.window() or self, layers, instead_of=layers_of(self.viewer, self._names))
         self._settings.setValue(_CASE, case.name)
         self._say(f"{case.name} is open.")

@@ -1,4 +1,4 @@
-"""The case in napari's viewer: added, looked at, and taken out again."""
+"""The case in napari's viewer: made, added, looked at, and taken out again."""
 
 import gc
 from collections.abc import Collection, Iterable, Iterator
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.cases import Case
 from ..core.exploration import largest_slice
 from .layer_metadata import ROLES, is_edited, role_of, volume_of
-from .layers import LayerData, outline_masks
+from .layers import case_layers, outline_masks
 
 if TYPE_CHECKING:
     import napari
@@ -27,8 +28,21 @@ def edited_masks(layers: Iterable["Layer"]) -> list[str]:
     return [layer.name for layer in layers if is_edited(layer)]
 
 
+def make_layers(case: Case) -> "list[Layer]":
+    """Layers of a case, read from disk; for a thread, since the first ones that napari makes load libraries for long.
+
+    Raises
+    ------
+    ValueError
+        If a file of it cannot be used; the message names it.
+    """
+    from napari.layers import Layer
+
+    return [Layer.create(*data) for data in case_layers(case)]
+
+
 def show_case(
-    viewer: "napari.Viewer", window: "QWidget", layers: Iterable[LayerData], instead_of: Iterable["Layer"] = ()
+    viewer: "napari.Viewer", window: "QWidget", layers: Iterable["Layer"], instead_of: Iterable["Layer"] = ()
 ) -> None:
     """Add a case's layers in place of others, and show the slice with the largest tumour.
 
@@ -38,20 +52,18 @@ def show_case(
         Where to.
     window : QWidget
         The viewer's window.
-    layers : iterable of LayerData
-        From `case_layers`.
+    layers : iterable of Layer
+        Those of the case.
     instead_of : iterable of Layer
         Those that go.
     """
-    from napari.layers import Layer
-
     outline_masks(viewer)
     with _held(window):
         viewer.layers.selection.clear()
         for layer in list(instead_of):
             viewer.layers.remove(layer)
-        for data in layers:
-            viewer.add_layer(Layer.create(*data))
+        for layer in layers:
+            viewer.add_layer(layer)
         viewer.reset_view()
         show_largest_tumour(viewer)
 
