@@ -41,7 +41,7 @@ def main() -> None:
     show_tab(viewer, "Cases")
     picture(viewer, "cases")
     show_tab(viewer, "Segment")
-    segment.choose_model(model)
+    segment.models.choose(model)
     wait(lambda: segment.is_ready)
     segment.run()
     wait(lambda: not segment.is_running)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from napari_brainseg.core import models
-from napari_brainseg.core.config import SegmentConfig
+from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
 from napari_brainseg.core.model_folders import WEIGHTS_FILE
-from napari_brainseg.plugin.engine import prepare_engine
+from napari_brainseg.plugin.engine import prepare_engine, segment_in_task
+from napari_brainseg.plugin.task import Task
 
 CPU = SegmentConfig(device="cpu")
 
@@ -85,3 +86,17 @@ def test_a_damaged_model_is_refused(tmp_path, save_tiny_model):
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a model"):
         prepare_engine(str(tmp_path), CPU)
+
+
+def test_each_batch_brings_how_it_was_made_as_the_whole_says(folder, tiny_volume, monkeypatch):
+    sent = []
+    monkeypatch.setattr(Task, "send", lambda _, value: sent.append(value))
+    engine = prepare_engine(str(folder), SegmentConfig(device="cpu", batch_size=4))
+    own = PostprocessConfig(threshold=0.3)
+    whole = segment_in_task(Task(lambda _: None), engine, tiny_volume, own, 0, ()).provenance
+
+    assert [slices.indices for slices, _ in sent] == [(0, 1, 2, 3), (4, 5)]
+    seconds = [made.seconds for _, made in sent]
+    assert 0 < seconds[0] < seconds[1] <= whole.seconds + 0.1
+    for _, made in sent:
+        assert made.changed({"seconds": whole.seconds, "created": whole.created}) == whole

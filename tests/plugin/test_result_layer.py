@@ -5,15 +5,26 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 
-from napari_brainseg.core.config import PostprocessConfig
+from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
 from napari_brainseg.core.postprocessing import postprocess
+from napari_brainseg.core.results import SegmentationProvenance
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.plugin.layer_metadata import METADATA
 from napari_brainseg.plugin.layers import COLOURS, image_layers
-from napari_brainseg.plugin.result_layer import ResultLayer
+from napari_brainseg.plugin.result_layer import ResultLayer, result_of
 
 SHAPE = (6, 64, 64)
-PROVENANCE = {"model": "tiny", "postprocess": {"threshold": 0.5}}
+PROVENANCE = SegmentationProvenance(
+    case="anna",
+    model="tiny",
+    weights_sha256="ab",
+    settings=SegmentConfig(),
+    postprocess=PostprocessConfig(),
+    device="CPU",
+    seconds=1,
+    created="2024-05-06",
+    versions={"torch": "2"},
+)
 
 
 @pytest.fixture
@@ -31,13 +42,15 @@ def changes() -> list[str]:
 @pytest.fixture
 def result(viewer, tiny_volume, changes) -> ResultLayer:
     images = [viewer.add_layer(Layer.create(*layer)) for layer in image_layers(tiny_volume)]
-    return ResultLayer(viewer, images[0], tiny_volume, PostprocessConfig(), lambda: changes.append("changed"))
+    result = ResultLayer(viewer, images[0], tiny_volume, PostprocessConfig(), PROVENANCE)
+    result.on_change = lambda: changes.append("changed")
+    return result
 
 
 @pytest.fixture
 def finished(result, probability) -> ResultLayer:
-    result.add_slices(SlicePrediction(tuple(range(6)), probability))
-    result.finish(PROVENANCE)
+    result.add_slices(SlicePrediction(tuple(range(6)), probability), PROVENANCE)
+    result.end(PROVENANCE)
     return result
 
 
@@ -70,14 +83,14 @@ def test_result_follows_images_that_were_moved(viewer, tiny_volume):
     images = viewer.add_layer(Layer.create(*image_layers(tiny_volume)[0]))
     images.translate = (4, 5, 6)
     images.scale = (3, 0.5, 0.5)
-    result = ResultLayer(viewer, images, tiny_volume, PostprocessConfig(), lambda: None)
+    result = ResultLayer(viewer, images, tiny_volume, PostprocessConfig(), PROVENANCE)
 
     assert result.layer.data_to_world((1, 2, 3)) == images.data_to_world((1, 2, 3))
 
 
 def test_slices_are_shown_as_they_come(result, probability, changes):
     changes.clear()
-    result.add_slices(SlicePrediction((2, 3), probability[2:4]))
+    result.add_slices(SlicePrediction((2, 3), probability[2:4]), PROVENANCE)
     expected = np.zeros(SHAPE, np.uint8)
     expected[2:4] = mask_at(probability, 0.5)[2:4]
 
@@ -89,27 +102,87 @@ def test_slices_are_shown_as_they_come(result, probability, changes):
 
 def test_what_is_drawn_follows_what_is_written(result, probability, viewer):
     viewer.dims.set_point(0, 2)
-    result.add_slices(SlicePrediction((2,), probability[2:3]))
+    result.add_slices(SlicePrediction((2,), probability[2:3]), PROVENANCE)
     drawn = result.layer._slice.image.view > 0  # an outline
 
     assert 0 < np.count_nonzero(drawn) < np.count_nonzero(result.layer.data[2])
     assert not drawn[result.layer.data[2] == 0].any()
 
 
-def test_finish_cleans_up_and_records_how_it_was_made(result, probability):
+def test_the_end_cleans_up_and_records_how_it_was_made(result, probability):
     probability[0, :4, :4] = 0.9  # a speck
     result.settings = PostprocessConfig(keep_share=1)
-    result.add_slices(SlicePrediction(tuple(range(6)), probability))
+    result.add_slices(SlicePrediction(tuple(range(6)), probability), PROVENANCE)
     assert result.layer.data[0, 0, 0] == 1
 
-    result.finish(PROVENANCE)
+    result.end(PROVENANCE)
 
     assert np.array_equal(result.layer.data, postprocess(probability, PostprocessConfig(keep_share=1)))
     assert result.layer.data[0, 0, 0] == 0
-    assert result.layer.metadata[METADATA]["provenance"] == {
-        "model": "tiny",
+    assert result.layer.metadata[METADATA]["provenance"] == PROVENANCE.model_dump() | {
         "postprocess": PostprocessConfig(keep_share=1).model_dump(),
+        "slices": (0, 1, 2, 3, 4, 5),
+        "finished": True,
     }
+
+
+def test_an_end_before_its_time_cleans_up_too_and_records_which_slices_are_done(result, probability):
+    probability[4, :4, :4] = 0.9  # a speck
+    result.settings = PostprocessConfig(keep_share=1)
+    result.add_slices(SlicePrediction((4, 3), probability[[4, 3]]), PROVENANCE)
+    result.end()
+    done = np.zeros_like(probability)
+    done[3:5] = probability[3:5]
+
+    assert np.array_equal(result.layer.data, postprocess(done, PostprocessConfig(keep_share=1)))
+    assert result.layer.metadata[METADATA]["provenance"] == PROVENANCE.model_dump() | {
+        "postprocess": PostprocessConfig(keep_share=1).model_dump(),
+        "slices": (3, 4),
+        "finished": False,
+    }
+
+
+def test_a_layer_made_in_place_of_an_edited_one_says_how_it_was_made(finished):
+    former = finished.layer
+    paint(former)
+    finished.apply(PostprocessConfig(threshold=0.3))
+
+    made = [layer.metadata[METADATA]["provenance"]["postprocess"]["threshold"] for layer in (former, finished.layer)]
+    assert made == [0.5, 0.3]
+
+
+def test_a_duplicate_keeps_the_provenance_it_was_made_with(finished):
+    duplicate = Layer.create(*finished.layer.as_layer_data_tuple())
+    finished.apply(PostprocessConfig(threshold=0.3))
+
+    assert duplicate.metadata[METADATA]["provenance"]["postprocess"]["threshold"] == 0.5
+
+
+def test_the_layer_leads_to_the_result_until_it_is_put_aside(finished):
+    layer = finished.layer
+    assert result_of(layer) is finished
+    assert result_of(Layer.create(*layer.as_layer_data_tuple())) is None  # a duplicate
+
+    paint(layer)
+    finished.apply(PostprocessConfig(threshold=0.3))
+    assert result_of(layer) is None
+    assert result_of(finished.layer) is finished
+
+    finished.retire(keep=True)
+    assert result_of(finished.layer) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"seconds": 9.0, "settings": SegmentConfig(batch_size=1)}, True),
+        ({"weights_sha256": "cd"}, False),
+        ({"settings": SegmentConfig(tta=True)}, False),
+    ],
+)
+def test_slices_join_those_of_the_same_model_and_views_only(result, tiny_volume, changes, fits):
+    assert result.fits(tiny_volume, PROVENANCE.changed(changes)) is fits
 
 
 def test_a_higher_threshold_never_gives_a_larger_mask(finished, probability):
@@ -246,16 +319,8 @@ def test_a_layer_of_the_user_with_the_same_name_is_left_alone(finished, viewer):
 
 def test_slices_for_a_layer_that_was_removed_do_no_harm(result, viewer, probability):
     viewer.layers.remove(result.layer)
-    result.add_slices(SlicePrediction((0,), probability[:1]))
-    result.finish(PROVENANCE)
+    result.add_slices(SlicePrediction((0,), probability[:1]), PROVENANCE)
+    result.end(PROVENANCE)
 
     assert not result.is_shown
     assert predictions(viewer) == []
-
-
-def test_a_result_let_go_of_reports_no_more_changes(finished, changes):
-    finished.let_go()
-    changes.clear()
-    paint(finished.layer)
-
-    assert not changes

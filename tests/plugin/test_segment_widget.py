@@ -122,6 +122,27 @@ def test_picker_follows_layers_added_renamed_and_removed(viewer, open_segment_ta
     assert not tab.run_button.enabled
 
 
+def test_images_that_cannot_be_chosen_say_why(viewer, open_segment_tab):
+    tab = open_segment_tab(viewer)
+    assert tab.images_line.isHidden()
+    movie = viewer.add_image(np.zeros((2, 4, 8, 10)), name="movie")
+    why = "movie has shape (2, 4, 8, 10); allowed are (Z, Y, X) and (Y, X), grey or RGB."
+    assert (tab.images_line.text(), tab.images_line.isHidden()) == (why, False)
+    assert tab.run_button.native.toolTip() == why
+    tab.run()
+    assert tab.status.text() == why
+
+    viewer.add_image([np.zeros((8, 16, 16)), np.zeros((4, 8, 8))], multiscale=True, name="scan")
+    assert tab.images_line.text() == f"{why} scan is kept at several resolutions; allowed are images of one."
+    viewer.add_image(np.zeros(SHAPE), name="first")
+    assert images_of(tab) == ("first",)
+    assert tab.run_button.enabled
+
+    viewer.layers.remove(movie)
+    viewer.layers.remove("scan")
+    assert tab.images_line.isHidden()
+
+
 def test_renaming_another_layer_leaves_the_choice(viewer, open_segment_tab):
     viewer.add_image(np.zeros(SHAPE), name="first")
     second = viewer.add_image(np.zeros(SHAPE), name="second")
@@ -236,6 +257,7 @@ def test_run_gives_the_mask_that_core_gives_on_the_images_with_its_provenance(se
     assert provenance["weights_sha256"] == expected.provenance.weights_sha256
     assert provenance["postprocess"] == PostprocessConfig().model_dump()
     assert provenance["versions"]["torch"]
+    assert (provenance["slices"], provenance["finished"]) == ((0, 1, 2, 3, 4, 5), True)
     assert segmented.status.text().startswith("Done in ")
     assert segmented.run_button.text == RUN
 
@@ -372,6 +394,13 @@ def test_threshold_and_size_belong_to_the_case_that_is_chosen(segmented, viewer,
     assert np.array_equal(segmented.result.layer.data, anna)
 
 
+def test_the_result_of_a_case_stays_with_it_when_layers_are_reordered(segmented, viewer):
+    viewer.layers.move(viewer.layers.index("anna FLAIR"), 0)
+
+    assert segmented.result.layer is viewer.layers["anna prediction"]
+    assert segmented.threshold.enabled
+
+
 def test_stop_keeps_the_slices_that_are_done(tab, half_done, finish, expected):
     gate = half_done(tab)
     done = tab.result.probability.any(axis=(1, 2))
@@ -387,6 +416,14 @@ def test_stop_keeps_the_slices_that_are_done(tab, half_done, finish, expected):
     assert not layer.data[~done].any()
     assert layer.editable
     assert tab.status.text() == "Stopped: the slices that were done stay, the others are empty."
+    provenance = layer.metadata[METADATA]["provenance"]
+    assert provenance["finished"] is False
+    assert provenance["slices"] == tuple(np.flatnonzero(done))
+    assert 0 < provenance["seconds"] < 60
+    whole = expected.provenance.model_dump()
+    same = whole.keys() - {"seconds", "created", "settings"}
+    assert {key: provenance[key] for key in same} == {key: whole[key] for key in same}
+    assert provenance["settings"] == whole["settings"] | {"batch_size": 2}
     assert (tab.run_button.text, tab.run_button.enabled, tab.slice_button.enabled) == (RUN, True, True)
 
 
@@ -480,7 +517,7 @@ def test_a_damaged_model_gives_a_sentence_and_leaves_result_and_tab_usable(
 ):
     folder = save_tiny_model(tmp_path / "broken")
     (folder / WEIGHTS_FILE).write_bytes(b"nothing")
-    segmented.choose_model(str(folder))
+    segmented.models.choose(str(folder))
     qtbot.waitUntil(lambda: "is damaged" in segmented.status.text(), timeout=10_000)
     assert segmented.device_line.text() == ""
 
@@ -490,14 +527,14 @@ def test_a_damaged_model_gives_a_sentence_and_leaves_result_and_tab_usable(
     assert np.array_equal(predictions(viewer)[0].data, expected.mask)
     assert (segmented.run_button.text, segmented.run_button.enabled) == (RUN, True)
 
-    segmented.choose_model("default")
+    segmented.models.choose("default")
     segmented.run()
     finish(segmented)
     assert segmented.status.text().startswith("Done in ")
 
 
 def test_nan_from_the_network_gives_a_sentence_and_no_empty_mask(tab, viewer, tmp_path, save_tiny_model, finish):
-    tab.choose_model(str(save_tiny_model(tmp_path / "nan", nan=True)))
+    tab.models.choose(str(save_tiny_model(tmp_path / "nan", nan=True)))
     tab.run()
     finish(tab)
 
@@ -532,6 +569,7 @@ def test_this_slice_fills_no_slice_but_the_one_in_view(tab, viewer, finish, expe
     finish(tab)
     assert tab.result.layer is layer
     assert np.flatnonzero(layer.data.any(axis=(1, 2))).tolist() == [1, 4]
+    assert layer.metadata[METADATA]["provenance"]["slices"] == (1, 4)
 
 
 @pytest.mark.parametrize("undone", [False, True], ids=["edited", "edited and undone"])
@@ -552,7 +590,7 @@ def test_this_slice_after_an_edit_keeps_the_edit_and_the_other_slices(segmented,
 
 
 def test_slices_of_two_models_are_not_put_together(segmented, viewer, finish, tmp_path, save_tiny_model, expected):
-    segmented.choose_model(str(save_tiny_model(tmp_path / "mine", seed=3)))
+    segmented.models.choose(str(save_tiny_model(tmp_path / "mine", seed=3)))
     viewer.dims.set_point(0, 4)
     segmented.run(this_slice=True)
     finish(segmented)
@@ -695,7 +733,7 @@ def test_a_threshold_moved_in_mid_run_holds_for_the_whole_result(tab, half_done,
     finish(tab)
 
     assert np.array_equal(tab.result.layer.data, expected.probability >= 0.6)
-    assert tab.result.provenance["postprocess"]["threshold"] == 0.6
+    assert tab.result.layer.metadata[METADATA]["provenance"]["postprocess"]["threshold"] == 0.6
     assert tab.threshold.value == 0.6
 
 
@@ -739,7 +777,7 @@ def test_the_model_line_tells_score_and_date(tab, tmp_path, save_tiny_model, sco
     folder = save_tiny_model(tmp_path / "mine")
     content = json.loads((folder / INFO_FILE).read_text())
     (folder / INFO_FILE).write_text(json.dumps(content | {"validation_dice": {}} | scores))
-    tab.choose_model(str(folder))
+    tab.models.choose(str(folder))
 
     assert tab.model_line.text() == f"{words}; trained 2024-05-06"
 
@@ -774,23 +812,23 @@ def test_a_chosen_folder_is_used(tab, tmp_path, save_tiny_model, monkeypatch, fi
     finish(tab)
 
     assert tab.model.value == str(folder)
-    assert tab.result.provenance["model"] == "mine"
+    assert tab.result.provenance.model == "mine"
     assert np.array_equal(tab.result.layer.data, segmentation.segment(tiny_volume, load_model(folder)).mask)
 
 
 def test_recent_models_are_remembered_latest_first(tab, tmp_path, save_tiny_model, viewer, open_segment_tab):
     folders = [str(save_tiny_model(tmp_path / f"m{number}")) for number in range(7)]
     for folder in folders:
-        tab.choose_model(folder)
+        tab.models.choose(folder)
 
     assert list(open_segment_tab(viewer).model.choices)[1:-1] == folders[:1:-1]
 
 
 def test_one_recent_model_survives_the_way_through_the_settings_file(tab, tmp_path, save_tiny_model):
     folder = str(save_tiny_model(tmp_path / "mine"))
-    tab.choose_model(folder)
+    tab.models.choose(folder)
     QSettings("napari-brainseg", "napari-brainseg").setValue("models", folder)  # how a list of one is read back
-    tab.refresh_models()
+    tab.models.refresh()
 
     assert tab.model.choices[1:-1] == (folder,)
 
@@ -798,7 +836,7 @@ def test_one_recent_model_survives_the_way_through_the_settings_file(tab, tmp_pa
 def test_recent_models_of_one_name_can_be_told_apart(tab, tmp_path, save_tiny_model):
     folders = [str(save_tiny_model(tmp_path / parent / "model")) for parent in ("a", "b")]
     for folder in folders:
-        tab.choose_model(folder)
+        tab.models.choose(folder)
 
     assert tab.model.choices[1:-1] == (folders[1], folders[0])
     assert tab.model.value == folders[1]
@@ -806,32 +844,81 @@ def test_recent_models_of_one_name_can_be_told_apart(tab, tmp_path, save_tiny_mo
 
 def test_a_recent_model_that_was_deleted_is_not_offered(tab, tmp_path, save_tiny_model):
     folder = save_tiny_model(tmp_path / "mine")
-    tab.choose_model(str(folder))
-    tab.choose_model("default")
+    tab.models.choose(str(folder))
+    tab.models.choose("default")
     folder.rename(tmp_path / "moved")
-    tab.refresh_models()
+    tab.models.refresh()
 
     assert tab.model.choices[1:-1] == ()
 
 
 def test_the_model_in_use_that_was_deleted_leaves_the_tab_usable(tab, tmp_path, save_tiny_model, finish):
     folder = save_tiny_model(tmp_path / "mine")
-    tab.choose_model(str(folder))
+    tab.models.choose(str(folder))
     folder.rename(tmp_path / "moved")
-    tab.refresh_models()
+    tab.models.refresh()
     tab.run()
     finish(tab)
     assert tab.status.text().startswith(f"{folder} is not a model")
 
-    tab.choose_model("default")
+    tab.models.choose("default")
     assert tab.model.value == "default"
 
 
 def test_a_model_brings_its_own_threshold_and_clean_up(tab, tmp_path, save_tiny_model):
     own = PostprocessConfig(threshold=0.35, keep_share=0.0625, min_voxels=3, fill_holes=True)
-    tab.choose_model(str(save_tiny_model(tmp_path / "mine", postprocess=own)))
+    tab.models.choose(str(save_tiny_model(tmp_path / "mine", postprocess=own)))
 
     assert tab.postprocessing() == own
+
+
+@pytest.fixture
+def other_model(tmp_path, save_tiny_model) -> str:
+    """Folder of a model with a threshold and clean-up of its own."""
+    own = PostprocessConfig(threshold=0.34, keep_share=0.25)
+    return str(save_tiny_model(tmp_path / "other", seed=3, postprocess=own))
+
+
+def test_another_model_leaves_the_result_and_its_threshold_until_the_next_run(
+    segmented, other_model, finish, qtbot, expected, tiny_volume
+):
+    segmented.threshold.value = 0.6
+    qtbot.waitUntil(lambda: segmented.result.settings.threshold == 0.6)
+    layer = segmented.result.layer
+    segmented.models.choose(other_model)
+    qtbot.wait(100)  # longer than the mask waits for more changes
+    assert segmented.threshold.value == 0.6
+    assert segmented.result.layer is layer
+    assert np.array_equal(layer.data, expected.probability >= 0.6)
+
+    segmented.run()
+    finish(segmented)
+    assert segmented.postprocessing() == PostprocessConfig(threshold=0.34, keep_share=0.25)
+    assert np.array_equal(segmented.result.layer.data, segmentation.segment(tiny_volume, load_model(other_model)).mask)
+
+
+def test_the_model_before_keeps_what_was_tuned(segmented, other_model, finish, qtbot, expected):
+    segmented.threshold.value = 0.6
+    qtbot.waitUntil(lambda: segmented.result.settings.threshold == 0.6)
+    segmented.models.choose(other_model)
+    segmented.models.choose("default")
+    segmented.run()
+    finish(segmented)
+
+    assert np.array_equal(segmented.result.layer.data, expected.probability >= 0.6)
+
+
+@pytest.mark.parametrize("way", ["another case", "removed"])
+def test_without_a_result_the_form_shows_what_the_chosen_model_brings(segmented, other_model, viewer, add_layers, way):
+    segmented.threshold.value = 0.6
+    segmented.models.choose(other_model)
+    if way == "removed":
+        viewer.layers.remove(segmented.result.layer)
+    else:
+        add_layers(viewer, make_phantom(2, SHAPE, name="bert")[0])
+
+    assert segmented.result is None
+    assert segmented.postprocessing() == PostprocessConfig(threshold=0.34, keep_share=0.25)
 
 
 def test_settings_changed_twice_in_a_row_end_in_the_later_ones(tab, qtbot):
@@ -919,7 +1006,7 @@ def test_the_command_gives_the_very_same_mask(
     folder = save_tiny_model(tmp_path / "my model", seed=3, postprocess=own)
     add_layers(viewer, tiny_case)
     tab = open_segment_tab(viewer)
-    tab.choose_model(str(folder))
+    tab.models.choose(str(folder))
     tab.advanced["tta"].value = True
     tab.advanced["batch_size"].value = 4
     tab.threshold.value = 0.42
@@ -954,7 +1041,7 @@ def test_the_command_goes_back_to_what_the_model_does_not_do(
     own = PostprocessConfig(threshold=0.4, keep_share=0.5, fill_holes=True)
     add_layers(viewer, tiny_case)
     tab = open_segment_tab(viewer)
-    tab.choose_model(str(save_tiny_model(tmp_path / "mine", postprocess=own)))
+    tab.models.choose(str(save_tiny_model(tmp_path / "mine", postprocess=own)))
     tab.threshold.value = 0.5
     tab.clean_up["keep_share"].value = 0
     tab.clean_up["fill_holes"].value = False
@@ -978,6 +1065,22 @@ def test_the_command_carries_the_voxel_size_that_was_set(
 
     assert (result.spacing_mm, result.spacing_source) == ((5, 0.5, 0.75), "user")
     assert result.tumour_millilitres == pytest.approx(np.count_nonzero(mask) * 1.875 / 1000)
+
+
+def test_the_command_of_another_model_does_what_its_run_would(
+    viewer, tiny_case, add_layers, open_segment_tab, finish, other_model, mask_of_command
+):
+    add_layers(viewer, tiny_case)
+    tab = open_segment_tab(viewer)
+    tab.run()
+    finish(tab)
+    tab.threshold.value = 0.6
+    tab.models.choose(other_model)
+    command = tab.command()
+    tab.run()
+    finish(tab)
+
+    assert np.array_equal(mask_of_command(command), tab.result.layer.data)
 
 
 def test_the_command_names_a_case_in_a_folder_of_many_files(
@@ -1076,3 +1179,44 @@ def test_a_second_tab_keeps_the_key_when_the_first_is_closed(viewer, open_segmen
     action(viewer)
 
     assert second.status.text().startswith(NOTHING)
+
+
+@pytest.mark.parametrize("kind", ["case", "plain"])
+def test_a_tab_that_is_opened_again_takes_its_former_result_over(
+    viewer, tiny_volume, add_layers, open_segment_tab, finish, qtbot, kind
+):
+    if kind == "case":
+        add_layers(viewer, tiny_volume)
+    else:
+        viewer.add_image(tiny_volume.array, rgb=True, name="plain")
+    former = open_segment_tab(viewer)
+    former.run()
+    finish(former)
+    former.show_probability.value = True
+    former.threshold.value = 0.6
+    qtbot.waitUntil(lambda: former.result.settings.threshold == 0.6)
+    result, size = former.result, former.result.describe_size()
+    former.close()
+    tab = open_segment_tab(viewer)
+
+    assert tab.result is result
+    assert (tab.threshold.value, tab.threshold.enabled, tab.show_probability.value) == (0.6, True, True)
+    assert tab.size_line.text() == size
+    tab.threshold.value = 0.4
+    qtbot.waitUntil(lambda: np.array_equal(result.layer.data, result.probability >= 0.4))
+    qtbot.waitUntil(lambda: tab.size_line.text() != size)
+    tab.run()
+    finish(tab)
+    assert [layer.name for layer in predictions(viewer)] == [result.layer.name]
+    assert tab.result is not result
+
+
+def test_slices_done_when_the_tab_was_closed_are_taken_over_as_such(viewer, tab, half_done, open_segment_tab):
+    half_done(tab)
+    tab.close()
+    again = open_segment_tab(viewer)
+
+    assert again.result is tab.result
+    assert again.result.layer.editable
+    provenance = again.result.layer.metadata[METADATA]["provenance"]
+    assert (provenance["finished"], len(provenance["slices"])) == (False, 2)

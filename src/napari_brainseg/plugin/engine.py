@@ -2,16 +2,18 @@
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..core.config import PostprocessConfig, SegmentConfig
 from ..core.model_folders import read_model_info
+from ..core.results import SegmentationProvenance
 from ..core.volumes import Volume
 from .task import Task
 
 if TYPE_CHECKING:
     from ..core.models import TrainedModel
-    from ..core.segmentation import Segmentation
+    from ..core.segmentation import Segmentation, SlicePrediction
 
 _TRIAL_SLICES, _TRIAL_EDGE = 4, 256
 
@@ -78,8 +80,29 @@ def segment_in_task(
     first: int,
     only: tuple[int, ...],
 ) -> "Segmentation":
-    """Segment in the task's thread; slices are sent as they come, progress is reported, a stop is heard."""
+    """Segment in the task's thread: progress is reported, and a stop is heard.
+
+    Slices are sent as they come, as pairs of a `SlicePrediction` and the `SegmentationProvenance` so far: after a stop
+    there is no other.
+    """
+    from ..core.models import versions
     from ..core.segmentation import segment
+
+    info, started = engine.model.info, time.perf_counter()
+    made = SegmentationProvenance(
+        case=volume.name,
+        model=info.name,
+        weights_sha256=info.provenance.weights_sha256,
+        settings=engine.settings,
+        postprocess=postprocessing,
+        device=engine.device,
+        seconds=0,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+    )
+
+    def send(found: "SlicePrediction") -> None:
+        task.send((found, made.changed({"seconds": round(time.perf_counter() - started, 3)})))
 
     return segment(
         volume,
@@ -88,6 +111,6 @@ def segment_in_task(
         postprocessing,
         first=first,
         only=only,
-        on_slices=task.send,
+        on_slices=send,
         on_progress=task.report,
     )

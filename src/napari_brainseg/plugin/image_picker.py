@@ -9,8 +9,7 @@ from napari.layers import Image
 
 from ..core.config import CHANNELS, FLAIR
 from ..core.volumes import Volume
-from .layer_metadata import volume_of
-from .sources import Source, combine_layers, named_sources
+from .sources import Source, combine_layers, named_sources, why_left_out
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -56,6 +55,11 @@ class ImagePicker:
         return bool(self._images.value == NO_IMAGES)
 
     @property
+    def left_out(self) -> str:
+        """Why images that are open cannot be chosen; empty if there are none of these."""
+        return " ".join(filter(None, map(why_left_out, self._viewer.layers)))
+
+    @property
     def source(self) -> Source | None:
         """What is chosen, unless it is three separate layers."""
         return self._sources.get(self._images.value)
@@ -86,7 +90,7 @@ class ImagePicker:
         if self._images.value == SEPARATE:
             return combine_layers(tuple(box.value for box in self._channels))
         if not self.source:
-            raise ValueError(f"{NO_IMAGES}: there is nothing to segment")
+            raise ValueError(self.left_out or f"{NO_IMAGES}: there is nothing to segment")
         return self.source.volume()
 
     def slice_in_view(self) -> int:
@@ -119,7 +123,7 @@ class ImagePicker:
     def _refresh(self, event: Any = None) -> None:
         """Offer what the viewer holds now; what is new is taken, else the choice stays where it still exists."""
         before, self._sources = self._sources, named_sources(self._viewer.layers)
-        plain = [layer for layer in self._viewer.layers if isinstance(layer, Image) and not volume_of(layer)]
+        plain = [source.layers[0] for source in self._sources.values() if not source.is_case]
         names = [*self._sources, *([SEPARATE] if len(plain) > 1 else [])]
         offer(self._images, names or [NO_IMAGES], self._next_choice(before, names) if names else NO_IMAGES)
         for box in self._channels:

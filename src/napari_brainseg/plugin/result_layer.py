@@ -1,6 +1,5 @@
 """The Labels layer of a segmentation: grows while slices come in, follows the threshold, never loses an edit."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +9,15 @@ from napari.layers import Image, Labels, Layer
 from ..core.config import PostprocessConfig
 from ..core.masks import Mask
 from ..core.postprocessing import entropy, postprocess
-from ..core.results import measure_tumour
+from ..core.results import SegmentationProvenance, measure_tumour
 from ..core.volumes import Volume
-from .layer_metadata import METADATA, kind_of, note, volume_of
+from .layer_metadata import METADATA, kind_of, note, notes, volume_of
 from .layers import mask_layer, write_file, write_kaggle
 from .sources import place_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.components import ViewerModel
 
     from ..core.segmentation import SlicePrediction
@@ -24,8 +25,18 @@ if TYPE_CHECKING:
 MAPS = {"probability": "Probability of tumour, 0 to 1", "uncertainty": "Uncertainty, in bits of entropy"}
 
 
+def ignore_change() -> None:
+    """Nobody listens."""
+
+
+def result_of(layer: Layer) -> "ResultLayer | None":
+    """What a prediction can be tuned with; None for other layers, duplicates, and predictions that were put aside."""
+    result: ResultLayer | None = notes(layer.metadata).get("result")
+    return result if result and result.layer is layer else None
+
+
 class ResultLayer:
-    """A prediction in the viewer, with the probability it was made from.
+    """A prediction in the viewer, with the probability it was made from; its layer keeps it for the tab's next opening.
 
     Parameters
     ----------
@@ -37,8 +48,8 @@ class ResultLayer:
         The same as a volume.
     settings : PostprocessConfig
         How the probability becomes the mask.
-    on_change : callable
-        Called whenever the mask changed, by us or by the user.
+    provenance : SegmentationProvenance
+        How its slices are made.
     """
 
     def __init__(
@@ -47,18 +58,19 @@ class ResultLayer:
         images: Image,
         volume: Volume,
         settings: PostprocessConfig,
-        on_change: Callable[[], object],
+        provenance: SegmentationProvenance,
     ) -> None:
         self._viewer = viewer
-        self._on_change = on_change
         self.images = images
         self.volume = volume
         self.settings = settings
+        self.provenance = provenance
         self.probability = np.zeros(volume.shape, np.float32)
-        self.provenance: dict[str, Any] = {}
-        self.made_with: tuple[object, ...] = ()
-        """What all slices have in common: those of two models are not put together."""
-        self.layer = self._add_layer(place_of(images))
+        self.on_change: Callable[[], object] = ignore_change
+        """Called whenever the mask changed, by us or by the user: set by the tab that shows the result."""
+        self.is_filling, self._finished = True, False
+        self._done: set[int] = set()
+        self._add_layer(place_of(images))
 
     @property
     def is_shown(self) -> bool:
@@ -70,16 +82,35 @@ class ResultLayer:
         """Whether somebody changed the mask since it was last written, undone changes not counted."""
         return not np.array_equal(np.asarray(self.layer.data), self._written)
 
-    def add_slices(self, found: "SlicePrediction") -> None:
-        """Take over some slices; clean-up in 3D waits for `finish`."""
+    def is_of(self, images: Image) -> bool:
+        """Whether it is the result of these images, or of others of the same case."""
+        return self.images is images or volume_of(images) is self.volume
+
+    def fits(self, volume: Volume, provenance: SegmentationProvenance) -> bool:
+        """Whether slices made so may join these: those of two models are not put together."""
+        ours, theirs = ((one.weights_sha256, one.settings.tta) for one in (self.provenance, provenance))
+        return ours == theirs and self.volume.shape == volume.shape
+
+    def begin(self) -> None:
+        """More slices will come; nobody paints meanwhile."""
+        self.is_filling, self._finished = True, False
+        self.layer.editable = False
+
+    def add_slices(self, found: "SlicePrediction", provenance: SegmentationProvenance) -> None:
+        """Take over some slices; clean-up in 3D waits for `end`."""
         indices = list(found.indices)
         self.probability[indices] = found.probability
+        self.provenance = provenance
+        self._done.update(indices)
         threshold = PostprocessConfig(threshold=self.settings.threshold)
         self._write(postprocess(found.probability, threshold), indices)
+        self._note_provenance()
 
-    def finish(self, provenance: dict[str, Any]) -> None:
-        """Clean the mask up, and record how it was made."""
-        self.provenance = provenance
+    def end(self, provenance: SegmentationProvenance | None = None) -> None:
+        """Clean the mask up: no more slices come. Without provenance, because they were stopped or one failed."""
+        self.is_filling, self._finished = False, provenance is not None
+        self.provenance = provenance or self.provenance
+        self.layer.editable = True
         self.apply(self.settings)
 
     def apply(self, settings: PostprocessConfig) -> bool:
@@ -87,9 +118,7 @@ class ResultLayer:
         self.settings = settings
         spared = self.spare_edits()
         self._write(postprocess(self.probability, settings), slice(None))
-        if self.provenance:
-            self.provenance = self.provenance | {"postprocess": settings.model_dump()}
-            note(self.layer, provenance=self.provenance)
+        self._note_provenance()
         return spared
 
     def spare_edits(self) -> bool:
@@ -105,7 +134,7 @@ class ResultLayer:
             return False
         former = self.layer
         former.name = f"{self.volume.name} prediction (edited)"
-        self.layer = self._add_layer(place_of(former))
+        self._add_layer(place_of(former))
         self._write(postprocess(self.probability, self.settings), slice(None))
         if edited:
             former.visible = False
@@ -129,6 +158,7 @@ class ResultLayer:
             return ""
         self.layer.name = f"{self.volume.name} prediction ({'edited' if edited else 'former'})"
         self.layer.visible = False
+        note(self.layer, result=None)
         return str(self.layer.name)
 
     def describe_size(self) -> str:
@@ -148,10 +178,6 @@ class ResultLayer:
         """Write the mask to a file, or to a folder where the path has no suffix, and return what was written."""
         data, meta, _ = self.layer.as_layer_data_tuple()
         return (write_file if Path(path).suffix else write_kaggle)(path, data, meta)
-
-    def let_go(self) -> None:
-        """Report no change any more: the layer outlives the tab."""
-        self._on_change = lambda: None
 
     def maps(self, kind: str) -> list[Layer]:
         """The layers in the viewer that show the probability or the uncertainty."""
@@ -179,16 +205,22 @@ class ResultLayer:
         layer.colorbar.visible = True
         return layer
 
-    def _add_layer(self, place: dict[str, Any]) -> Labels:
+    def _add_layer(self, place: dict[str, Any]) -> None:
         self._written: Mask = np.zeros(self.volume.shape, np.uint8)
         self._was_painted = False
         data, options, _ = mask_layer(self._written, self.volume, "prediction")
-        layer = Labels(data, **(options | place))
-        layer.contour = 2
-        layer.events.paint.connect(self._painted)
-        layer.events.set_data.connect(lambda _: self._on_change())
-        self._viewer.add_layer(layer)
-        return layer
+        self.layer = Labels(data, **(options | place))
+        self.layer.contour = 2
+        self.layer.editable = not self.is_filling
+        self.layer.events.paint.connect(self._painted)
+        self.layer.events.set_data.connect(lambda _: self.on_change())
+        note(self.layer, result=self)
+        self._note_provenance()
+        self._viewer.add_layer(self.layer)
+
+    def _note_provenance(self) -> None:
+        made = self.provenance.model_dump() | {"postprocess": self.settings.model_dump()}
+        note(self.layer, provenance=made | {"slices": tuple(sorted(self._done)), "finished": self._finished})
 
     def _painted(self, _: object) -> None:
         self._was_painted = True

@@ -27,6 +27,7 @@ class SegmentForm(QScrollArea):
             ComboBox(label=name, tooltip=f"The layer that holds {name}.", choices=(), nullable=True)
             for name in CHANNELS
         )
+        self.images_line = _line("Images that cannot be chosen, and why.")
         self.model = ComboBox(label="Model", tooltip="The trained model to segment with.", choices=())
         self.model_line = _line("What is known of the model.")
         self.device_line = _line("Where the model computes.")
@@ -69,7 +70,9 @@ class SegmentForm(QScrollArea):
         column.setContentsMargins(6, 6, 6, 6)
         column.setSpacing(4)
         for part in (
-            _labelled(self.images, *self.channels, self.model),
+            _labelled(self.images, *self.channels),
+            self.images_line,
+            _labelled(self.model),
             self.model_line,
             self.device_line,
             self.run_button.native,

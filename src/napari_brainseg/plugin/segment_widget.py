@@ -8,32 +8,33 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QSettings
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import qdebounced, qthrottled
 
 from ..core.config import PostprocessConfig, SegmentConfig
-from ..core.model_folders import DEFAULT_MODEL, read_model_info
+from ..core.model_folders import DEFAULT_MODEL
 from ..core.progress import Progress
 from ..core.volumes import Volume
 from .buttons import allow
 from .commands import segment_command
 from .engine import Engine, prepare_engine, segment_in_task
 from .form import read_form, show_settings
-from .image_picker import NO_IMAGES, ImagePicker, offer
+from .image_picker import NO_IMAGES, ImagePicker
 from .layer_metadata import volume_of
-from .recent_models import describe_model, model_choices, recent_models, remember_model
-from .result_layer import MAPS, ResultLayer
+from .model_picker import ModelPicker
+from .result_layer import MAPS, ResultLayer, ignore_change, result_of
 from .segment_form import RUN, SAVE_FILTERS, STOP, STOPPING, SegmentForm
 from .sources import set_spacing
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
+    from ..core.results import SegmentationProvenance
     from ..core.segmentation import Segmentation, SlicePrediction
 
-_CHOOSE_MODEL = "Choose a model folder..."
 _LOADING = "Loading the model..."
 _KEY = "Shift-S"
+_Begin = Callable[["SegmentationProvenance"], ResultLayer]
 
 
 class SegmentWidget(SegmentForm):
@@ -50,7 +51,6 @@ class SegmentWidget(SegmentForm):
         self.viewer = viewer
         self.result: ResultLayer | None = None
         """The result of the images that are chosen."""
-        self._results: list[ResultLayer] = []
         self._filling: ResultLayer | None = None
         self._segmenting: Image | None = None
         """The images of the run under way."""
@@ -59,15 +59,14 @@ class SegmentWidget(SegmentForm):
         self._tasks = Tasks(self)
         self._engine: Engine | None = None
         self._started = 0.0
-        self._model_name = DEFAULT_MODEL
-        self._settings = QSettings("napari-brainseg", "napari-brainseg")
         self._show_size = qthrottled(self._show_size_now, timeout=150, parent=self)
         self._apply = qthrottled(self._apply_now, timeout=50, parent=self)
         self._prepare = qdebounced(self._prepare_unless_running, timeout=400, parent=self)
+        self.models = ModelPicker(self.model, self.model_line, self._model_chosen, self._fail)
         self.picker = ImagePicker(viewer, self.images, self.channels, self._images_chosen)
         self._connect()
         self.picker.follow()
-        self.choose_model(DEFAULT_MODEL)
+        self.models.choose(DEFAULT_MODEL)
 
     @property
     def is_ready(self) -> bool:
@@ -79,33 +78,9 @@ class SegmentWidget(SegmentForm):
         """Whether slices are being segmented now."""
         return "segment" in self._tasks
 
-    # what can be chosen
-
-    def refresh_models(self) -> None:
-        """Offer the shipped model, those used lately, and a folder to be chosen."""
-        folders = recent_models(self._settings)
-        if self._model_name not in (DEFAULT_MODEL, *folders):
-            folders = [self._model_name, *folders]
-        offer(self.model, [*model_choices(folders), (_CHOOSE_MODEL, _CHOOSE_MODEL)], self._model_name)
-
-    def choose_model(self, name: str) -> None:
-        """Use a shipped model or a model folder from now on; a folder that holds none is refused."""
-        try:
-            info = read_model_info(name)
-        except (OSError, ValueError) as error:
-            self._fail(error)
-        else:
-            self._model_name = name
-            self.model_line.setText(describe_model(info))
-            self._show_postprocessing(info.postprocess)
-            if name != DEFAULT_MODEL:
-                remember_model(self._settings, name)
-            self.prepare()
-        self.refresh_models()
-
     def prepare(self) -> None:
         """Load the model in the background, so that the first click is quick and the device is known."""
-        settings, name, known = self.config(), self._model_name, self._engine
+        settings, name, known = self.config(), self.models.name, self._engine
         self.device_line.setText(_LOADING)
         self._tasks.begin(
             "prepare",
@@ -132,14 +107,14 @@ class SegmentWidget(SegmentForm):
             return
         try:
             volume, images = self.picker.volume(), self.picker.image
-            weights = read_model_info(self._model_name).provenance.weights_sha256
+            self.models.read_info()
         except (OSError, ValueError) as error:
             self._fail(error)
             return
         assert images
         self._segmenting, self._kept = images, ""
         first = self.picker.slice_in_view()
-        begin = partial(self._begin_result, images, volume, (weights, self.config().tta), this_slice)
+        begin = partial(self._begin_result, images, volume, this_slice)
         self._work(volume, first, (first,) if this_slice else (), begin)
 
     def stop(self) -> None:
@@ -156,8 +131,10 @@ class SegmentWidget(SegmentForm):
         OSError, ValueError
             If the images were not opened from a case on disk, or the model is not there any more.
         """
-        own = read_model_info(self._model_name).postprocess
-        return segment_command(self.picker.volume(), self._model_name, own, self.config(), self.postprocessing())
+        own = self.models.read_info().postprocess
+        return segment_command(
+            self.picker.volume(), self.models.name, own, self.config(), self._next_settings(self.result)
+        )
 
     def event(self, event: QEvent) -> bool:
         """Stop all work when the tab is closed."""
@@ -165,9 +142,9 @@ class SegmentWidget(SegmentForm):
             self._shut_down()
         return bool(super().event(event))
 
-    def _work(self, volume: Volume, first: int, only: tuple[int, ...], begin: Callable[[], ResultLayer]) -> None:
-        name, settings, known = self._model_name, self.config(), self._engine
-        postprocessing = self.postprocessing()
+    def _work(self, volume: Volume, first: int, only: tuple[int, ...], begin: _Begin) -> None:
+        name, settings, known = self.models.name, self.config(), self._engine
+        postprocessing = self._next_settings(self.result)
 
         def work(task: Task) -> "tuple[Engine, Segmentation]":
             engine = prepare_engine(name, settings, known)
@@ -189,32 +166,26 @@ class SegmentWidget(SegmentForm):
         self._enable_buttons()
 
     def _begin_result(
-        self, images: Image, volume: Volume, made_with: tuple[object, ...], this_slice: bool
+        self, images: Image, volume: Volume, this_slice: bool, provenance: "SegmentationProvenance"
     ) -> ResultLayer:
         """Where the slices go. Only now that there are some: until then the former result stays as it is."""
-        former = self._result_of(images)
-        if former and this_slice and (former.made_with, former.volume.shape) == (made_with, volume.shape):
-            former.settings = self.postprocessing()
+        former, settings = self._result_of(images), self._next_settings(self.result)
+        if former and this_slice and former.fits(volume, provenance):
+            former.settings = settings
             self._kept = _kept(former, edited=former.spare_edits())
+            former.begin()
             return former
-        if former:
-            if name := former.retire(keep=this_slice):
-                self._kept = f" The former mask is kept as '{name}', hidden."
-            self._results = [result for result in self._results if result is not former]
-        result = ResultLayer(self.viewer, images, volume, self.postprocessing(), self._show_size)
-        result.made_with = made_with
-        self._results.append(result)
-        return result
+        if former and (name := former.retire(keep=this_slice)):
+            self._kept = f" The former mask is kept as '{name}', hidden."
+        return ResultLayer(self.viewer, images, volume, settings, provenance)
 
-    def _slices_found(self, begin: Callable[[], ResultLayer], found: "SlicePrediction") -> None:
+    def _slices_found(self, begin: _Begin, found: "tuple[SlicePrediction, SegmentationProvenance]") -> None:
         if self._segmenting not in self.viewer.layers:
             return
+        slices, provenance = found
         if self._filling is None:
-            result = begin()
-            result.layer.editable = False
-            self._filling = result
-            self._images_chosen()
-        self._filling.add_slices(found)
+            self._filling = begin(provenance)
+        self._filling.add_slices(slices, provenance)
 
     def _prepare_unless_running(self) -> None:
         """A network that computes must not be moved to another device; after the run is early enough."""
@@ -232,7 +203,7 @@ class SegmentWidget(SegmentForm):
         if not self._filling:
             self.status.setText("The images were closed before the first slice was done.")
             return
-        self._filling.finish(provenance.model_dump())
+        self._filling.end(provenance)
         notes = "".join(f" {note}." for note in provenance.notes)
         self.status.setText(f"Done in {provenance.seconds:.1f} s with model {provenance.model}.{notes}{self._kept}")
 
@@ -240,12 +211,13 @@ class SegmentWidget(SegmentForm):
         filled, self._filling = self._filling, None
         self.progress.visible = False
         if filled:
-            filled.layer.editable = True
+            if filled.is_filling:
+                filled.end()
             if filled.is_shown:
                 self._show_maps_of(filled)
         if task.was_stopped:
             done = "the slices that were done stay, the others are empty" if filled else "no slice was done yet"
-            self.status.setText(f"Stopped: {done}.")
+            self.status.setText(f"Stopped: {done}.{self._kept}")
         self._images_chosen()
         if self._engine and self._engine.settings != self.config():
             self.prepare()
@@ -253,7 +225,6 @@ class SegmentWidget(SegmentForm):
     # what the controls do
 
     def _connect(self) -> None:
-        self.model.changed.connect(self._model_chosen)
         self.run_button.clicked.connect(lambda: self.run())
         self.slice_button.clicked.connect(lambda: self.run(this_slice=True))
         self.threshold.changed.connect(lambda _: self._apply())
@@ -273,37 +244,51 @@ class SegmentWidget(SegmentForm):
             self._tasks["segment"].stop(wait=2)
         self._tasks.close()
         if self._filling:
-            self._filling.layer.editable = True
+            self._filling.end()
         self.picker.let_go()
-        for result in self._results:
-            result.let_go()
+        if self.result:
+            self.result.on_change = ignore_change
         for throttled in (self._show_size, self._apply, self._prepare):
             throttled.cancel()
         if self._run_by_key in self.viewer.keymap.values():  # else another Segment tab has taken the key over
             self.viewer.bind_key(_KEY, None, overwrite=True)
 
     def _images_chosen(self) -> None:
-        self._results = [result for result in self._results if result.is_shown]
         closed = self.is_running and self._segmenting not in self.viewer.layers
         if closed or (self._filling and not self._filling.is_shown):
             self.stop()
         former, self.result = self.result, self._result_of(self.picker.image)
-        if self.result and self.result is not former:
-            self._show_settings_of(self.result)
+        if self.result is not former:
+            self._show_result_instead_of(former)
+        self.images_line.setText(self.picker.left_out)
+        self.images_line.setVisible(bool(self.picker.left_out))
         self._enable_buttons()
         self._enable_result_controls()
         self._describe_device()
         self._show_size_now()
 
     def _result_of(self, images: Image | None) -> ResultLayer | None:
-        return next((result for result in self._results if result.images is images and result.is_shown), None)
+        results = filter(None, map(result_of, self.viewer.layers))
+        return next((result for result in results if images and result.is_of(images)), None)
 
-    def _show_settings_of(self, result: ResultLayer) -> None:
-        self._show_postprocessing(result.settings)
-        for box, kind in zip((self.show_probability, self.show_uncertainty), MAPS, strict=True):
-            if result is not self._filling:
+    def _show_result_instead_of(self, former: ResultLayer | None) -> None:
+        if former:
+            former.on_change = ignore_change
+        self._show_postprocessing(self.result.settings if self.result else self._next_settings(former))
+        if not self.result:
+            return
+        self.result.on_change = self._show_size
+        if not self.result.is_filling:
+            for box, kind in zip((self.show_probability, self.show_uncertainty), MAPS, strict=True):
                 with box.changed.blocked():
-                    box.value = bool(result.maps(kind))
+                    box.value = bool(self.result.maps(kind))
+
+    def _next_settings(self, shown: ResultLayer | None) -> PostprocessConfig:
+        """How the next mask is made: as the form says, unless that speaks of a result of another model."""
+        chosen = self.models.info
+        if shown and chosen and shown.provenance.weights_sha256 != chosen.provenance.weights_sha256:
+            return chosen.postprocess
+        return self.postprocessing()
 
     def _show_postprocessing(self, settings: PostprocessConfig) -> None:
         with self.threshold.changed.blocked(), self.clean_up.changed.blocked():
@@ -313,7 +298,7 @@ class SegmentWidget(SegmentForm):
     def _enable_buttons(self) -> None:
         stopping = self.is_running and self._tasks["segment"].stopping
         self.run_button.text = STOPPING if stopping else STOP if self.is_running else RUN
-        why_no_run = why_no_slice = f"{NO_IMAGES}." if self.picker.is_empty else ""
+        why_no_run = why_no_slice = (self.picker.left_out or f"{NO_IMAGES}.") if self.picker.is_empty else ""
         if self.is_running:
             why_no_run = "The slices at hand are finished first." if stopping else ""
             why_no_slice = "Wait for the slices, or stop them."
@@ -325,13 +310,11 @@ class SegmentWidget(SegmentForm):
         for control in (self.threshold, self.show_probability, self.show_uncertainty, self.save_button):
             allow(control.native, None if there else "Segment first.", str(control.tooltip))
 
-    def _model_chosen(self, name: str) -> None:
-        if name == _CHOOSE_MODEL:
-            name = QFileDialog.getExistingDirectory(self, "Choose a model folder")
-        if name:
-            self.choose_model(name)
-        else:
-            self.refresh_models()
+    def _model_chosen(self) -> None:
+        """Show what the model brings; where a result is on the screen, threshold and clean-up stay its own."""
+        if self.models.info and not self.result:
+            self._show_postprocessing(self.models.info.postprocess)
+        self.prepare()
 
     def _prepared(self, engine: Engine) -> None:
         self._engine = engine
@@ -355,11 +338,8 @@ class SegmentWidget(SegmentForm):
         self.device_line.setToolTip(f"Why there: {self._engine.reason}.")
 
     def _apply_now(self) -> None:
-        if self.result and self.result.is_shown:
-            if self.result.apply(self.postprocessing()):
-                self.status.setText(_kept(self.result, edited=True).strip())
-            if self._filling is self.result:
-                self.result.layer.editable = False
+        if self.result and self.result.is_shown and self.result.apply(self.postprocessing()):
+            self.status.setText(_kept(self.result, edited=True).strip())
 
     def _show_size_now(self) -> None:
         if not (self.result and self.result.is_shown):
@@ -368,7 +348,7 @@ class SegmentWidget(SegmentForm):
         self.size_line.setText(self.result.describe_size())
 
     def _show_maps(self, _: Any = None) -> None:
-        if self.result and self.result.is_shown and self.result is not self._filling:
+        if self.result and self.result.is_shown and not self.result.is_filling:
             self._show_maps_of(self.result)
 
     def _show_maps_of(self, result: ResultLayer) -> None:

@@ -61,10 +61,21 @@ def find_sources(layers: Iterable[Layer]) -> list[Source]:
     """All that can be segmented, in the order of the layers; the layers of one case are one choice."""
     found: dict[object, list[Image]] = {}
     for layer in layers:
-        if isinstance(layer, Image) and not layer.multiscale and _is_volume(layer):
+        if isinstance(layer, Image) and kind_of(layer) in (None, "image") and not why_left_out(layer):
             volume = volume_of(layer)
             found.setdefault(id(volume) if volume else layer, []).append(layer)
     return [Source(tuple(group)) for group in found.values()]
+
+
+def why_left_out(layer: Layer) -> str:
+    """Why an image that a person opened cannot be segmented, as a sentence; empty for all other layers."""
+    if not isinstance(layer, Image) or kind_of(layer):
+        return ""
+    if layer.multiscale:
+        return f"{layer.name} is kept at several resolutions; allowed are images of one."
+    if layer.ndim not in (2, 3):
+        return f"{layer.name} has shape {layer.data.shape}; allowed are (Z, Y, X) and (Y, X), grey or RGB."
+    return ""
 
 
 def combine_layers(chosen: tuple[Image | None, ...]) -> Volume:
@@ -133,7 +144,3 @@ def set_spacing(layer: Layer, volume: Volume) -> None:
 def _volume_of_array(array: Array, layer: Layer) -> Volume:
     """Volume of what plain layers show; a flat one has no place for the distance of slices but its metadata."""
     return volume_of_array(array, str(layer.name), layer_spacing(layer) or notes(layer.metadata).get("spacing"))
-
-
-def _is_volume(layer: Image) -> bool:
-    return kind_of(layer) in (None, "image") and layer.ndim in (2, 3)
