@@ -15,6 +15,7 @@ TENSORS = {"monai", "torch"}
 TENSOR_MODULES = {
     "augmentation",
     "devices",
+    "encoders",
     "models",
     "networks",
     "optimisation",

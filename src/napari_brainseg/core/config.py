@@ -3,15 +3,31 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 FLAIR = "FLAIR"
 CHANNELS = ("pre-contrast", FLAIR, "post-contrast")
 """Channel order of the Kaggle images, and of every volume here."""
 
-NetworkName = Literal["unet", "resunet", "attention_unet"]
+NetworkName = Literal["unet", "resunet", "attention_unet", "dynunet", "unet_vgg16", "unet_resnet50"]
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 EmptyMasks = Literal["one", "zero", "skip"]
+
+_HALVINGS: Mapping[NetworkName, int] = {"unet_vgg16": 4, "unet_resnet50": 5}
+"""How often the encoders made for photographs halve an image; the others do it between any two of their filters."""
+
+_ENCODER_BLOCKS = 5
+"""Of both."""
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
@@ -58,12 +74,16 @@ class NormalisationConfig(Settings):
 class ModelConfig(Settings):
     """What the network is and what it is fed: enough to build it again."""
 
-    network: NetworkName = Field("unet", title="Network", description="The architecture, one of MONAI's.")
+    network: NetworkName = Field(
+        "unet",
+        title="Network",
+        description="The architecture, one of MONAI's; dynunet is unet with residual blocks.",
+    )
     filters: tuple[PositiveInt, ...] = Field(
         (24, 48, 96, 192, 256),
         min_length=3,
         title="Filters",
-        description="Feature channels at each level, finest first.",
+        description="Feature channels at each level, finest first; unet_vgg16 and unet_resnet50 have their own.",
     )
     stem: Literal[1, 2, 4] = Field(
         2,
@@ -74,6 +94,40 @@ class ModelConfig(Settings):
         1, ge=0, le=3, title="Neighbour slices", description="Slices below and above that the network also sees."
     )
     normalisation: NormalisationConfig = Field(NormalisationConfig(), title="Normalisation")
+    pretrained: str = Field(
+        "",
+        title="Pretrained",
+        description="ImageNet weights to start unet_vgg16 or unet_resnet50 from: a file, or torchvision.",
+    )
+    freeze_encoder_blocks: int = Field(
+        0,
+        ge=0,
+        title="Frozen blocks",
+        description="First blocks of the encoder that training leaves alone; unet_vgg16 and unet_resnet50 have 5.",
+    )
+
+    @field_validator("pretrained")
+    @classmethod
+    def _has_encoder(cls, pretrained: str, info: ValidationInfo) -> str:
+        network = info.data.get("network")
+        if pretrained and network and network not in _HALVINGS:
+            raise ValueError(f"{network} has no pretrained weights, only {' and '.join(_HALVINGS)} have")
+        return pretrained
+
+    @field_validator("freeze_encoder_blocks")
+    @classmethod
+    def _has_blocks(cls, blocks: int, info: ValidationInfo) -> int:
+        network, filters = info.data.get("network"), info.data.get("filters")
+        if network and filters:
+            most = _ENCODER_BLOCKS if network in _HALVINGS else len(filters)
+            if blocks > most:
+                raise ValueError(f"the encoder of {network} has {most} blocks, {blocks} of them cannot be frozen")
+        return blocks
+
+    @property
+    def architecture(self) -> Self:
+        """The same network whatever its training starts from: what a trained model needs to be built again."""
+        return self.model_copy(update={"pretrained": "", "freeze_encoder_blocks": 0})
 
     @property
     def in_channels(self) -> int:
@@ -83,7 +137,7 @@ class ModelConfig(Settings):
     @property
     def size_multiple(self) -> int:
         """What the height and width of an input must be divisible by."""
-        return int(self.stem * 2 ** (len(self.filters) - 1))
+        return int(self.stem * 2 ** _HALVINGS.get(self.network, len(self.filters) - 1))
 
 
 class PostprocessConfig(Settings):

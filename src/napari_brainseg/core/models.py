@@ -45,7 +45,7 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> TrainedModel:
         raise FileNotFoundError(f"{path} is missing: the model cannot be used without it")
     if file_sha256(path) != info.provenance.weights_sha256:
         raise ValueError(f"{path} is damaged: its SHA-256 is not the one in {INFO_FILE}")
-    network = create_network(info.model)
+    network = create_network(info.model.architecture)
     try:
         write_weights(network, load_file(path))
     except (ValueError, SafetensorError) as error:
