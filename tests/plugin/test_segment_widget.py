@@ -869,7 +869,7 @@ def test_a_model_brings_its_own_threshold_and_clean_up(tab, tmp_path, save_tiny_
     own = PostprocessConfig(threshold=0.35, keep_share=0.0625, min_voxels=3, fill_holes=True)
     tab.models.choose(str(save_tiny_model(tmp_path / "mine", postprocess=own)))
 
-    assert tab.postprocessing() == own
+    assert tab.results.settings() == own
 
 
 @pytest.fixture
@@ -893,7 +893,7 @@ def test_another_model_leaves_the_result_and_its_threshold_until_the_next_run(
 
     segmented.run()
     finish(segmented)
-    assert segmented.postprocessing() == PostprocessConfig(threshold=0.34, keep_share=0.25)
+    assert segmented.results.settings() == PostprocessConfig(threshold=0.34, keep_share=0.25)
     assert np.array_equal(segmented.result.layer.data, segmentation.segment(tiny_volume, load_model(other_model)).mask)
 
 
@@ -918,7 +918,7 @@ def test_without_a_result_the_form_shows_what_the_chosen_model_brings(segmented,
         add_layers(viewer, make_phantom(2, SHAPE, name="bert")[0])
 
     assert segmented.result is None
-    assert segmented.postprocessing() == PostprocessConfig(threshold=0.34, keep_share=0.25)
+    assert segmented.results.settings() == PostprocessConfig(threshold=0.34, keep_share=0.25)
 
 
 def test_settings_changed_twice_in_a_row_end_in_the_later_ones(tab, qtbot):

@@ -3,28 +3,29 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QFileDialog
-from superqt.utils import qdebounced, qthrottled
+from qtpy.QtWidgets import QApplication
+from superqt.utils import qdebounced
 
-from ..core.config import PostprocessConfig, SegmentConfig
+from ..core.config import SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.progress import Progress
 from ..core.volumes import Volume
 from .buttons import allow
 from .commands import segment_command
 from .engine import Engine, prepare_engine, segment_in_task
-from .form import read_form, show_settings
+from .form import read_form
 from .image_picker import NO_IMAGES, ImagePicker
 from .layer_metadata import volume_of
 from .model_picker import ModelPicker
-from .result_layer import MAPS, ResultLayer, ignore_change, result_of
-from .segment_form import RUN, SAVE_FILTERS, STOP, STOPPING, SegmentForm
+from .result_controls import ResultControls, kept
+from .result_layer import ResultLayer
+from .segment_form import RUN, STOP, STOPPING, SegmentForm
 from .sources import set_spacing
 from .task import Task, Tasks
 
@@ -49,8 +50,6 @@ class SegmentWidget(SegmentForm):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = viewer
-        self.result: ResultLayer | None = None
-        """The result of the images that are chosen."""
         self._filling: ResultLayer | None = None
         self._segmenting: Image | None = None
         """The images of the run under way."""
@@ -59,14 +58,18 @@ class SegmentWidget(SegmentForm):
         self._tasks = Tasks(self)
         self._engine: Engine | None = None
         self._started = 0.0
-        self._show_size = qthrottled(self._show_size_now, timeout=150, parent=self)
-        self._apply = qthrottled(self._apply_now, timeout=50, parent=self)
         self._prepare = qdebounced(self._prepare_unless_running, timeout=400, parent=self)
         self.models = ModelPicker(self.model, self.model_line, self._model_chosen, self._fail)
+        self.results = ResultControls(self, viewer, self.models, self._fail)
         self.picker = ImagePicker(viewer, self.images, self.channels, self._images_chosen)
         self._connect()
         self.picker.follow()
         self.models.choose(DEFAULT_MODEL)
+
+    @property
+    def result(self) -> ResultLayer | None:
+        """The result of the images that are chosen."""
+        return self.results.result
 
     @property
     def is_ready(self) -> bool:
@@ -93,10 +96,6 @@ class SegmentWidget(SegmentForm):
     def config(self) -> SegmentConfig:
         """How the network is run, as the form says."""
         return read_form(self.advanced, SegmentConfig())
-
-    def postprocessing(self) -> PostprocessConfig:
-        """How the probability becomes the mask, as the form says."""
-        return read_form(self.clean_up, PostprocessConfig(threshold=self.threshold.value))
 
     # segmenting
 
@@ -132,9 +131,7 @@ class SegmentWidget(SegmentForm):
             If the images were not opened from a case on disk, or the model is not there any more.
         """
         own = self.models.read_info().postprocess
-        return segment_command(
-            self.picker.volume(), self.models.name, own, self.config(), self._next_settings(self.result)
-        )
+        return segment_command(self.picker.volume(), self.models.name, own, self.config(), self.results.next_settings())
 
     def event(self, event: QEvent) -> bool:
         """Stop all work when the tab is closed."""
@@ -144,7 +141,7 @@ class SegmentWidget(SegmentForm):
 
     def _work(self, volume: Volume, first: int, only: tuple[int, ...], begin: _Begin) -> None:
         name, settings, known = self.models.name, self.config(), self._engine
-        postprocessing = self._next_settings(self.result)
+        postprocessing = self.results.next_settings()
 
         def work(task: Task) -> "tuple[Engine, Segmentation]":
             engine = prepare_engine(name, settings, known)
@@ -169,15 +166,15 @@ class SegmentWidget(SegmentForm):
         self, images: Image, volume: Volume, this_slice: bool, provenance: "SegmentationProvenance"
     ) -> ResultLayer:
         """Where the slices go. Only now that there are some: until then the former result stays as it is."""
-        former, settings = self._result_of(images), self._next_settings(self.result)
+        former, settings = self.results.result_of(images), self.results.next_settings()
         if former and this_slice and former.fits(volume, provenance):
             former.settings = settings
-            self._kept = _kept(former, edited=former.spare_edits())
+            self._kept = f" {kept(former)}" if former.spare_edits() else ""
             former.begin()
             return former
         if former and (name := former.retire(keep=this_slice)):
             self._kept = f" The former mask is kept as '{name}', hidden."
-        return ResultLayer(self.viewer, images, volume, settings, provenance)
+        return ResultLayer(self.viewer, images, volume_of(images) or volume, settings, provenance)
 
     def _slices_found(self, begin: _Begin, found: "tuple[SlicePrediction, SegmentationProvenance]") -> None:
         if self._segmenting not in self.viewer.layers:
@@ -213,8 +210,7 @@ class SegmentWidget(SegmentForm):
         if filled:
             if filled.is_filling:
                 filled.end()
-            if filled.is_shown:
-                self._show_maps_of(filled)
+            self.results.show_maps(filled)
         if task.was_stopped:
             done = "the slices that were done stay, the others are empty" if filled else "no slice was done yet"
             self.status.setText(f"Stopped: {done}.{self._kept}")
@@ -227,12 +223,7 @@ class SegmentWidget(SegmentForm):
     def _connect(self) -> None:
         self.run_button.clicked.connect(lambda: self.run())
         self.slice_button.clicked.connect(lambda: self.run(this_slice=True))
-        self.threshold.changed.connect(lambda _: self._apply())
-        self.clean_up.changed.connect(lambda _: self._apply())
         self.advanced.changed.connect(lambda _: self._prepare())
-        for box in (self.show_probability, self.show_uncertainty):
-            box.changed.connect(self._show_maps)
-        self.save_button.clicked.connect(self._save_mask)
         self.copy_button.clicked.connect(self._copy_command)
         self.spacing_button.clicked.connect(self._set_spacing)
         self._run_by_key = lambda _: self.run()
@@ -246,10 +237,8 @@ class SegmentWidget(SegmentForm):
         if self._filling:
             self._filling.end()
         self.picker.let_go()
-        if self.result:
-            self.result.on_change = ignore_change
-        for throttled in (self._show_size, self._apply, self._prepare):
-            throttled.cancel()
+        self.results.let_go()
+        self._prepare.cancel()
         if self._run_by_key in self.viewer.keymap.values():  # else another Segment tab has taken the key over
             self.viewer.bind_key(_KEY, None, overwrite=True)
 
@@ -257,43 +246,11 @@ class SegmentWidget(SegmentForm):
         closed = self.is_running and self._segmenting not in self.viewer.layers
         if closed or (self._filling and not self._filling.is_shown):
             self.stop()
-        former, self.result = self.result, self._result_of(self.picker.image)
-        if self.result is not former:
-            self._show_result_instead_of(former)
+        self.results.show(self.picker.image)
         self.images_line.setText(self.picker.left_out)
         self.images_line.setVisible(bool(self.picker.left_out))
         self._enable_buttons()
-        self._enable_result_controls()
         self._describe_device()
-        self._show_size_now()
-
-    def _result_of(self, images: Image | None) -> ResultLayer | None:
-        results = filter(None, map(result_of, self.viewer.layers))
-        return next((result for result in results if images and result.is_of(images)), None)
-
-    def _show_result_instead_of(self, former: ResultLayer | None) -> None:
-        if former:
-            former.on_change = ignore_change
-        self._show_postprocessing(self.result.settings if self.result else self._next_settings(former))
-        if not self.result:
-            return
-        self.result.on_change = self._show_size
-        if not self.result.is_filling:
-            for box, kind in zip((self.show_probability, self.show_uncertainty), MAPS, strict=True):
-                with box.changed.blocked():
-                    box.value = bool(self.result.maps(kind))
-
-    def _next_settings(self, shown: ResultLayer | None) -> PostprocessConfig:
-        """How the next mask is made: as the form says, unless that speaks of a result of another model."""
-        chosen = self.models.info
-        if shown and chosen and shown.provenance.weights_sha256 != chosen.provenance.weights_sha256:
-            return chosen.postprocess
-        return self.postprocessing()
-
-    def _show_postprocessing(self, settings: PostprocessConfig) -> None:
-        with self.threshold.changed.blocked(), self.clean_up.changed.blocked():
-            self.threshold.value = min(max(settings.threshold, self.threshold.min), self.threshold.max)
-            show_settings(self.clean_up, settings)
 
     def _enable_buttons(self) -> None:
         stopping = self.is_running and self._tasks["segment"].stopping
@@ -305,15 +262,10 @@ class SegmentWidget(SegmentForm):
         allow(self.run_button.native, why_no_run, str(self.run_button.tooltip))
         allow(self.slice_button.native, why_no_slice, str(self.slice_button.tooltip))
 
-    def _enable_result_controls(self) -> None:
-        there = self.result is not None
-        for control in (self.threshold, self.show_probability, self.show_uncertainty, self.save_button):
-            allow(control.native, None if there else "Segment first.", str(control.tooltip))
-
     def _model_chosen(self) -> None:
         """Show what the model brings; where a result is on the screen, threshold and clean-up stay its own."""
         if self.models.info and not self.result:
-            self._show_postprocessing(self.models.info.postprocess)
+            self.results.show_settings(self.models.info.postprocess)
         self.prepare()
 
     def _prepared(self, engine: Engine) -> None:
@@ -336,37 +288,6 @@ class SegmentWidget(SegmentForm):
             text += f", about {max(seconds, 1):.0f} s for these {slices} slices"
         self.device_line.setText(text)
         self.device_line.setToolTip(f"Why there: {self._engine.reason}.")
-
-    def _apply_now(self) -> None:
-        if self.result and self.result.is_shown and self.result.apply(self.postprocessing()):
-            self.status.setText(_kept(self.result, edited=True).strip())
-
-    def _show_size_now(self) -> None:
-        if not (self.result and self.result.is_shown):
-            self.size_line.setText("")
-            return
-        self.size_line.setText(self.result.describe_size())
-
-    def _show_maps(self, _: Any = None) -> None:
-        if self.result and self.result.is_shown and not self.result.is_filling:
-            self._show_maps_of(self.result)
-
-    def _show_maps_of(self, result: ResultLayer) -> None:
-        for box, kind in zip((self.show_probability, self.show_uncertainty), MAPS, strict=True):
-            result.show_map(kind, bool(box.value))
-
-    def _save_mask(self) -> None:
-        """Write the mask as it is now, with the geometry of its images; the dialog asks before it replaces a file."""
-        assert self.result
-        name, _ = QFileDialog.getSaveFileName(self, "Save mask", f"{self.result.volume.name}_mask.nii.gz", SAVE_FILTERS)
-        if not name:
-            return
-        try:
-            first, *others = self.result.save(name)
-        except (OSError, ValueError) as error:
-            self._fail(error)
-        else:
-            self.status.setText(f"Saved {first}" + (f" and {len(others)} more." if others else "."))
 
     def _copy_command(self) -> None:
         try:
@@ -399,12 +320,8 @@ class SegmentWidget(SegmentForm):
         self.viewer.reset_view()
         if images.ndim > 2:
             self.viewer.dims.set_point(self.viewer.dims.ndim - 3, images.data_to_world((in_view, 0, 0))[0])
-        self._show_size_now()
+        self.results.show_size()
 
     def _fail(self, error: Exception) -> None:
         self.status.setText(str(error))
         show_error(str(error))
-
-
-def _kept(result: ResultLayer, *, edited: bool) -> str:
-    return f" Your edits are kept as '{result.volume.name} prediction (edited)', hidden." if edited else ""
