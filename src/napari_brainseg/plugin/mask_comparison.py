@@ -11,7 +11,7 @@ from ..core.metrics import BoolArray, Scores, pool_scores, score_slices
 from ..core.volumes import Array, Spacing
 
 AGREE, MISSED, TOO_MUCH = 1, 2, 3
-"""What `MaskComparison.disagreement` holds where there is tumour in both, in the reference only, in the prediction only."""
+"""What `MaskComparison.disagreement` holds: tumour in both masks, in the reference only, in the prediction only."""
 
 NOTABLE_VOXELS, NOTABLE_DICE = 10, 0.8
 """A slice disagrees if more voxels than this differ and its Dice is below this: edges that wobble do not count."""
@@ -37,7 +37,7 @@ class MaskComparison:
 
     def __init__(self, predicted: Array, reference: Array, spacing: Spacing | None, empty: EmptyMasks) -> None:
         self.spacing = spacing
-        self.shape = predicted.shape
+        self._shape = predicted.shape
         self._config = ScoreConfig(empty=empty)
         self._predicted, self._reference = _stack(predicted).copy(), _stack(reference).copy()
         self.slices = list(score_slices(self._predicted, self._reference, spacing, self._config))
@@ -52,6 +52,12 @@ class MaskComparison:
     def notable(self) -> tuple[int, ...]:
         """Slices in which the masks disagree: see `NOTABLE_VOXELS` and `NOTABLE_DICE`."""
         return tuple(z for z, scores in enumerate(self.slices) if _is_notable(scores))
+
+    def fits(self, predicted: Array, reference: Array, spacing: Spacing | None) -> bool:
+        """Whether these can be the same masks with edits, rather than others."""
+        kinds = (self._predicted.dtype, self._reference.dtype)
+        same = predicted.shape == reference.shape == self._shape and (predicted.dtype, reference.dtype) == kinds
+        return same and spacing == self.spacing
 
     def update(self, predicted: Array, reference: Array) -> list[int]:
         """Look for edits, count the slices that have some again, and return which these are.
@@ -79,7 +85,7 @@ class MaskComparison:
 
     def masks(self) -> tuple[BoolArray, BoolArray]:
         """Both masks as they are now, for another thread to keep."""
-        return (self._predicted > 0).reshape(self.shape), (self._reference > 0).reshape(self.shape)
+        return (self._predicted > 0).reshape(self._shape), (self._reference > 0).reshape(self._shape)
 
     def disagreement(self, touched: list[int]) -> Mask:
         """Label, `AGREE`, `MISSED` or `TOO_MUCH`, of each voxel of some slices; 0 where there is no tumour."""
