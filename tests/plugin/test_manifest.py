@@ -40,7 +40,12 @@ def test_every_contribution_has_its_command(manifest):
 
 
 def test_widgets_stand_in_the_order_of_work(manifest):
-    assert [widget.display_name for widget in manifest.contributions.widgets] == ["Cases", "Segment", "Open all"]
+    assert [widget.display_name for widget in manifest.contributions.widgets] == [
+        "Cases",
+        "Segment",
+        "Metrics",
+        "Open all",
+    ]
 
 
 def test_the_reader_loads_no_torch():
@@ -77,7 +82,7 @@ def test_open_all_docks_every_tab_with_cases_in_front(make_napari_viewer, plugin
     opener = OpenAll(viewer)
     viewer.window.add_dock_widget(opener, name="Open all (BrainSeg)")
 
-    titles = ["Cases (BrainSeg)", "Segment (BrainSeg)"]
+    titles = ["Cases (BrainSeg)", "Segment (BrainSeg)", "Metrics (BrainSeg)"]
     qtbot.waitUntil(lambda: list(viewer.window.dock_widgets) == titles, timeout=20_000)
 
     cases = viewer.window.dock_widgets[titles[0]]

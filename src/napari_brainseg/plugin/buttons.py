@@ -21,7 +21,7 @@ def side_by_side(*widgets: QWidget, stretch: tuple[int, ...]) -> QHBoxLayout:
     return row
 
 
-def allow(button: QPushButton, reason: str | None, tooltip: str) -> None:
+def allow(button: QWidget, reason: str | None, tooltip: str) -> None:
     """Enable a button and say what it does, or disable it and say why."""
     button.setEnabled(not reason)
     button.setToolTip(reason or tooltip)

@@ -17,10 +17,10 @@ ROLES: tuple[Role, ...] = ("manual", "prediction")
 METADATA = "brainseg"
 """Key in ``layer.metadata`` of a dictionary, with those of these that apply:
 
-``volume``: the `Volume` of the case; ``kind``: "image", "manual", "prediction", "probability" or "uncertainty";
-``channel``: an image's sequence; ``original``: a mask before edits; ``provenance``: how a prediction was made, which
-slices are done (``slices``, positions along Z) and whether that are all that were wanted (``finished``); ``result``:
-what a prediction is tuned with; ``spacing``: the voxel size that a person gave a plain image.
+``volume``: the `Volume` of the case; ``kind``: "image", "manual", "prediction", "disagreement", "probability" or
+"uncertainty"; ``channel``: an image's sequence; ``original``: a mask before edits; ``provenance``: how a prediction was
+made, which slices are done (``slices``, positions along Z) and whether that are all that were wanted (``finished``);
+``result``: what a prediction is tuned with; ``spacing``: the voxel size that a person gave a plain image.
 """
 
 

@@ -1,0 +1,177 @@
+"""What the Metrics tab shows: controls, scores and lines of text, no behaviour."""
+
+from html import escape
+
+from magicgui.widgets import ComboBox
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..core.config import ScoreConfig
+from ..core.metrics import DISTANCES, EMPTY_POLICIES, Scores
+from .buttons import side_by_side
+from .case_table import grouped
+from .disagreement import LEGEND
+from .mask_comparison import AGREE, MISSED, NOTABLE_DICE, NOTABLE_VOXELS, TOO_MUCH
+from .metrics_report import HEADLINE, NOTHING, TABLE, shown
+
+NEXT_KEY, PREVIOUS_KEY, SHOW_KEY = "G", "Shift-G", "D"
+MEASURING = "..."
+"""Stands where a figure is on its way."""
+
+_NARROW = 380
+"""Pixels below which a name of a layer and its title do not fit beside each other."""
+
+NOTABLE = f"more than {NOTABLE_VOXELS} voxels differ and Dice is below {NOTABLE_DICE}"
+_EMPTY = ScoreConfig.model_fields["empty"]
+_DEFINITIONS = "\n".join(f"{figure.title} = {figure.definition}" for figure in HEADLINE)
+
+
+class MetricsForm(QScrollArea):
+    """One column: which masks, the scores, the strip of slices, the disagreement, and ways to take it all along."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prediction = ComboBox(tooltip="The mask to judge.", choices=())
+        self.reference = ComboBox(tooltip="The mask that counts as the truth, such as the manual one.", choices=())
+        self.reason = _line("Why the masks cannot be compared.")
+        self.headline = _line(_DEFINITIONS)
+        self.headline.setStyleSheet("font-size: 17px; font-weight: bold")
+        self.scope = _line("Slice by slice means would count a slice with three voxels as much as the largest.")
+        self.values = {figure.name: _line(figure.definition) for figure in TABLE}
+        policies = [(_policy(words), name) for name, words in EMPTY_POLICIES.items()]
+        self.empty = ComboBox(
+            choices=policies,
+            value=_EMPTY.default,
+            tooltip=f"{_EMPTY.description} Decides for slices without tumour in the strip; one mask empty counts as 0.",
+        )
+        self.strip = QVBoxLayout()
+        """Where the plot goes."""
+        self.slice_line = _line("The slice in view.")
+        self.previous_button = QPushButton("◀  (Shift+G)")
+        self.next_button = QPushButton("Next disagreement  (G)  ▶")
+        self.show_disagreement = QCheckBox("Show disagreement  (D)")
+        self.legend = _line("Colours of the disagreement layer, and the voxels of each in the volume.")
+        self.copy_table_button = QPushButton("Copy table")
+        self.copy_csv_button = QPushButton("Copy CSV")
+        self.save_button = QPushButton("Save...")
+        self.done_line = _line("What was done last, or what went wrong.")
+        self._lay_out()
+        self.show_scores(None, 0, measuring=False)
+        self.say_reason("")
+        self.say_done("")
+
+    def show_scores(self, scores: Scores | None, slices: int, *, measuring: bool) -> None:
+        """Show the scores of the volume, or nothing; `measuring` says that distances are on their way."""
+        if scores is None:
+            self.headline.setText("")
+            self.scope.setText("")
+        else:
+            figures = ", ".join(f"{figure.title} {shown(figure.name, scores)}" for figure in HEADLINE)
+            self.headline.setText(figures)
+            self.scope.setText(f"per volume, all {slices} slices together" if slices > 1 else "of this one slice")
+        for name, label in self.values.items():
+            pending = measuring and name in DISTANCES
+            label.setText(NOTHING if scores is None else MEASURING if pending else shown(name, scores))
+        self._show_legend(scores)
+
+    def say_reason(self, text: str) -> None:
+        """Say why the masks cannot be compared; the line is there only if there is something to say."""
+        self.reason.setText(text)
+        self.reason.setVisible(bool(text))
+
+    def say_done(self, text: str) -> None:
+        """Say what was done, or what went wrong."""
+        self.done_line.setText(text)
+        self.done_line.setVisible(bool(text))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where it is narrow, put the masks below their titles: the ends of their names tell them apart."""
+        super().resizeEvent(event)
+        wrap = QFormLayout.RowWrapPolicy
+        self._masks.setRowWrapPolicy(wrap.WrapAllRows if self.width() < _NARROW else wrap.DontWrapRows)
+
+    def _show_legend(self, scores: Scores | None) -> None:
+        counts = {AGREE: scores.tp, MISSED: scores.fn, TOO_MUCH: scores.fp} if scores else {}
+        parts = []
+        for label, (title, colour) in LEGEND.items():
+            voxels = grouped(counts[label]) if label in counts else ""
+            words = f"{escape(title)} {voxels}".strip().replace(" ", "\u00a0")
+            parts.append(f'<span style="color:{colour}">\u25a0</span>\u00a0{words}')
+        self.legend.setText(" &nbsp; ".join(parts))
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout()
+        column.setContentsMargins(6, 6, 6, 6)
+        column.setSpacing(4)
+        self._masks = _rows(("Prediction", self.prediction), ("Reference", self.reference))
+        column.addLayout(self._masks)
+        column.addWidget(self.reason)
+        column.addWidget(self.headline)
+        column.addWidget(self.scope)
+        column.addLayout(self._table())
+        column.addLayout(_rows((str(_EMPTY.title), self.empty)))
+        column.addLayout(self.strip)
+        column.addWidget(self.slice_line)
+        column.addLayout(side_by_side(self.previous_button, self.next_button, stretch=(1, 2)))
+        column.addWidget(self.show_disagreement)
+        column.addWidget(self.legend)
+        column.addLayout(
+            side_by_side(self.copy_table_button, self.copy_csv_button, self.save_button, stretch=(1, 1, 1))
+        )
+        column.addWidget(self.done_line)
+        column.addStretch()
+        inside = QWidget()
+        inside.setLayout(column)
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(300)
+
+    def _table(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setVerticalSpacing(1)
+        grid.setHorizontalSpacing(12)
+        grid.setColumnStretch(1, 1)
+        for row, figure in enumerate(TABLE):
+            title = QLabel(figure.title)
+            title.setToolTip(figure.definition)
+            grid.addWidget(title, row, 0)
+            grid.addWidget(self.values[figure.name], row, 1)
+        return grid
+
+
+def _line(tooltip: str) -> QLabel:
+    line = QLabel()
+    line.setWordWrap(True)
+    line.setToolTip(tooltip)
+    return line
+
+
+def _rows(*boxes: tuple[str, ComboBox]) -> QFormLayout:
+    """Boxes beside their titles; long names of layers do not widen the tab."""
+    rows = QFormLayout()
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for title, box in boxes:
+        native: QComboBox = box.native
+        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        native.setMinimumContentsLength(8)
+        label = QLabel(title)
+        label.setToolTip(str(box.tooltip))
+        rows.addRow(label, native)
+    return rows
+
+
+def _policy(words: str) -> str:
+    """What two empty masks count as, of a sentence that says more."""
+    return words.removeprefix("both masks empty ").partition(",")[0]

@@ -1,0 +1,386 @@
+"""The Metrics tab: how well a prediction agrees with a reference, as both are now, and where it does not."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_error, show_info
+from napari.utils.theme import get_theme
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QFileDialog
+from superqt.utils import qdebounced
+
+from ..core import colours
+from ..core.config import ScoreConfig
+from ..core.metrics import Scores, score_mask
+from .buttons import allow
+from .case_table import grouped
+from .disagreement import DisagreementLayer
+from .layer_metadata import volume_of
+from .mask_comparison import MaskComparison
+from .mask_picker import MaskPicker, Pair, spacing_of, why_not
+from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
+from .metrics_report import ScoreReport, shown, to_csv, to_markdown, write_report
+from .task import Task, Tasks
+
+if TYPE_CHECKING:
+    from .strip_plot import StripPlot
+
+_EVERY = 150
+"""Milliseconds between two looks at the masks."""
+_REST = 20
+"""Times as long as a look takes, the window is left alone before the next."""
+
+_SAVE_FILTERS = "Table of all slices (*.csv);;Scores of the volume (*.md)"
+
+
+class MetricsWidget(MetricsForm):
+    """Compare two masks, and follow every edit of them.
+
+    Neither undo in a hidden layer nor writing into a layer's array tells anybody, so the masks themselves are looked at
+    several times a second: to compare those of a case with copies takes less than a millisecond.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where the masks are.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.comparison: MaskComparison | None = None
+        """Of the masks that are chosen, if they can be compared."""
+        self.plot: StripPlot | None = None
+        """None until matplotlib is loaded."""
+        self.overlay: DisagreementLayer | None = None
+        self._pair: Pair = (None, None)
+        self._distances: Scores | None = None
+        """Scores of the volume with distances, once they are measured."""
+        self._tasks = Tasks(self)
+        self._timer = QTimer(self)
+        self._measure = qdebounced(self._measure_now, timeout=3 * _EVERY, parent=self)
+        self._draw = qdebounced(self._draw_now, timeout=_EVERY, parent=self)
+        self.picker = MaskPicker(viewer, self.prediction, self.reference, self._layers_changed)
+        self._connect()
+        self.picker.follow()
+        self._tasks.begin("plot", _load_plot, lambda _: None, returned=self._add_plot, failed=self._fail)
+        self._timer.start(_EVERY)
+
+    @property
+    def is_measuring(self) -> bool:
+        """Whether the distances are still on their way."""
+        return self.comparison is not None and self._distances is None
+
+    def report(self) -> ScoreReport:
+        """Return the scores as they are shown."""
+        prediction, reference = self._pair
+        assert self.comparison
+        assert self._distances
+        assert prediction
+        assert reference
+        slices = tuple(self.comparison.slices)
+        numbers = self._slice_numbers()
+        return ScoreReport(str(prediction.name), str(reference.name), self._distances, slices, numbers)
+
+    def look(self) -> None:
+        """Find out what was edited since the last look, and show it."""
+        pair = self.picker.pair
+        reason = why_not(pair)
+        try:
+            touched = [] if reason else self._compare(pair)
+        except ValueError as error:
+            reason, touched = f"{error}.", []
+        if reason:
+            self._refuse(reason)
+        elif touched:
+            self._show(touched)
+
+    def go_to(self, z: int) -> None:
+        """Show a slice in the viewer."""
+        reference = self._pair[1]
+        if reference is not None and reference.ndim > 2:
+            depth = reference.data_to_world((z, *(0 for _ in range(reference.ndim - 1))))[0]
+            self.viewer.dims.set_point(self.viewer.dims.ndim - reference.ndim, depth)
+
+    def step(self, direction: int) -> None:
+        """Go to the next slice where the masks disagree (1) or the one before (-1), and from the last to the first."""
+        notable = self.comparison.notable if self.comparison else ()
+        here = self._slice_in_view()
+        ahead = [z for z in notable if (z - here) * direction > 0]
+        if notable:
+            self.go_to(min(ahead or notable) if direction > 0 else max(ahead or notable))
+
+    def event(self, event: QEvent) -> bool:
+        """Let go of the viewer when the tab is closed."""
+        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+            self._shut_down()
+        return bool(super().event(event))
+
+    # what is compared
+
+    def _compare(self, pair: Pair) -> list[int]:
+        """Slices whose scores are new."""
+        prediction, reference = pair
+        assert prediction is not None
+        assert reference is not None
+        ours, theirs = np.asarray(prediction.data), np.asarray(reference.data)
+        spacing = spacing_of(prediction, reference)
+        known = self.comparison
+        if known and pair == self._pair and known.fits(ours, theirs, spacing):
+            return known.update(ours, theirs)
+        self.comparison = MaskComparison(ours, theirs, spacing, self.empty.value)
+        self._pair = pair
+        self._drop_overlay()
+        self.say_reason("")
+        return list(range(len(self.comparison.slices)))
+
+    def _show(self, touched: list[int]) -> None:
+        assert self.comparison
+        self._distances = None
+        self._tasks.drop("distances")  # which would be those of masks that are no more
+        self._show_volume()
+        if self.overlay:
+            self.overlay.write(touched, self.comparison.disagreement(touched))
+        else:
+            self._show_overlay()
+        self._show_slice()
+        self._enable()
+        self._draw()
+        self._measure()
+
+    def _refuse(self, reason: str) -> None:
+        if self.comparison is None and self.reason.text() == reason:
+            return
+        self.comparison = self._distances = None
+        self._pair = (None, None)
+        self._tasks.drop("distances")
+        self._drop_overlay()
+        self.show_scores(None, 0, measuring=False)
+        self.say_reason(reason)
+        self._show_slice()
+        self._enable()
+        self._draw()
+
+    def _measure_now(self) -> None:
+        """Measure the distances between the surfaces in the background, of copies that nobody edits."""
+        if not self.is_measuring:
+            return
+        if _is_drawing():
+            self._measure()
+            return
+        assert self.comparison
+        ours, theirs = self.comparison.masks()
+        work = partial(_measure, ours, theirs, self.comparison.spacing, ScoreConfig(empty=self.empty.value))
+        self._tasks.begin("distances", work, lambda _: None, returned=self._measured, failed=self._fail)
+
+    def _measured(self, scores: Scores) -> None:
+        self._distances = replace(scores, empty=self.empty.value)
+        self._show_volume()
+        self._enable()
+
+    def _show_volume(self) -> None:
+        assert self.comparison
+        scores = self._distances or self.comparison.volume
+        self.show_scores(scores, len(self.comparison.slices), measuring=self._distances is None)
+
+    def _policy_chosen(self, empty: Any) -> None:
+        if self.comparison:
+            self.comparison.set_empty(empty)
+            self._distances = self._distances and replace(self._distances, empty=empty)
+            self._show_volume()
+            self._show_slice()
+            self._draw()
+
+    # the strip of slices
+
+    def _add_plot(self, kind: "type[StripPlot]") -> None:
+        self.plot = kind(lanes=2)
+        self.plot.setToolTip("Area of both masks and Dice, slice by slice; click a slice to go there.")
+        self.plot.clicked.connect(self.go_to)
+        self.strip.addWidget(self.plot)
+        self._follow_theme()
+        self._draw_now()
+
+    def _draw_now(self) -> None:
+        if self.plot is None:
+            return
+        if _is_drawing():
+            self._draw()
+            return
+        from .strip_plot import Lane, Marks, Series
+
+        comparison = self.comparison
+        self.plot.setVisible(comparison is not None and len(comparison.slices) > 1)
+        if comparison is None:
+            self.plot.show_lanes()
+            return
+        slices = comparison.slices
+        area = (
+            Series("prediction", [scores.predicted for scores in slices], colours.PREDICTION),
+            Series("reference", [scores.reference for scores in slices], colours.MANUAL),
+        )
+        marks = Marks("masks disagree", comparison.notable, colours.TOO_MUCH)
+        dice = Series("Dice", [scores.dice for scores in slices], marks=marks)
+        self.plot.show_lanes(Lane("Area (voxels)", area), Lane("Dice", (dice,), (0, 1)))
+        self._show_slice()
+
+    def _follow_theme(self, _: Any = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        if self.plot:
+            self.plot.set_theme(theme.background.as_hex(), theme.text.as_hex())
+
+    def _slice_in_view(self) -> int:
+        """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
+        reference = self._pair[1]
+        if reference is None or reference.ndim < 3:
+            return 0
+        position = reference.world_to_data(self.viewer.dims.point[-reference.ndim :])[0]
+        return int(np.clip(round(float(position)), 0, len(reference.data) - 1))
+
+    def _slice_numbers(self) -> tuple[int, ...]:
+        """Numbers of the slices as in the files' names, else counted from 1."""
+        assert self.comparison
+        count = len(self.comparison.slices)
+        volumes = [volume_of(mask) for mask in self._pair if mask is not None]
+        known = [volume.slice_numbers for volume in volumes if volume and len(volume.slice_numbers) == count]
+        return known[0] if known else tuple(range(1, count + 1))
+
+    def _show_slice(self, _: Any = None) -> None:
+        """Say how the slice in view scores, and mark it in the strip."""
+        comparison, z = self.comparison, self._slice_in_view()
+        if self.plot:
+            self.plot.mark(z if comparison else None)
+        if comparison is None or len(comparison.slices) == 1:
+            self.slice_line.setText("")
+            return
+        scores = comparison.slices[z]
+        words = "no tumour in either mask"
+        if not scores.both_empty:
+            words = f"{grouped(scores.fn)} voxels missed, {grouped(scores.fp)} too much"
+        number = self._slice_numbers()[z]
+        self.slice_line.setText(f"Slice {number} (z\u00a0=\u00a0{z}): Dice {shown('dice', scores)}\n{words}")
+
+    # the disagreement layer
+
+    def _show_overlay(self, _: Any = None) -> None:
+        if not self.show_disagreement.isChecked():
+            self._drop_overlay()
+        elif self.comparison and not self.overlay and self._pair[1] is not None:
+            labels = self.comparison.disagreement(list(range(len(self.comparison.slices))))
+            self.overlay = DisagreementLayer(self.viewer, self._pair[1], labels)
+
+    def _drop_overlay(self) -> None:
+        overlay, self.overlay = self.overlay, None
+        if overlay:
+            overlay.remove()
+
+    # what the controls do
+
+    def _connect(self) -> None:
+        self._timer.timeout.connect(self._look_and_rest)
+        self.empty.changed.connect(self._policy_chosen)
+        self.previous_button.clicked.connect(lambda: self.step(-1))
+        self.next_button.clicked.connect(lambda: self.step(1))
+        self.show_disagreement.toggled.connect(self._show_overlay)
+        self.copy_table_button.clicked.connect(lambda: self._copy(to_markdown(self.report()), "the table"))
+        self.copy_csv_button.clicked.connect(lambda: self._copy(to_csv(self.report()), "all slices as CSV"))
+        self.save_button.clicked.connect(self._save)
+        self.viewer.dims.events.current_step.connect(self._show_slice)
+        self.viewer.events.theme.connect(self._follow_theme)
+        self._keys = {
+            NEXT_KEY: lambda _: self.step(1),
+            PREVIOUS_KEY: lambda _: self.step(-1),
+            SHOW_KEY: lambda _: self.show_disagreement.click(),
+        }
+        for key, action in self._keys.items():
+            self.viewer.bind_key(key, action, overwrite=True)
+
+    def _look_and_rest(self) -> None:
+        started = perf_counter()
+        self.look()
+        self._timer.setInterval(max(_EVERY, round((perf_counter() - started) * 1000 * _REST)))
+
+    def _layers_changed(self) -> None:
+        if self.overlay and not self.overlay.is_shown:  # a person took it away
+            self.overlay = None
+            self.show_disagreement.setChecked(False)
+        self._timer.start(0)  # once the viewer is done with what it is doing
+
+    def _enable(self) -> None:
+        why = None if self.comparison else "Choose two masks that can be compared first."
+        tooltip = "Colour where both masks agree, what was missed and what is too much, in a layer of its own."
+        allow(self.show_disagreement, why, tooltip)
+        self._enable_steps(why)
+        if self.is_measuring:
+            why = "The distances are still being measured."
+        for button, tooltip in (
+            (self.copy_table_button, "Copy the scores of the volume as a Markdown table."),
+            (self.copy_csv_button, "Copy the scores of the volume and of each slice as CSV."),
+            (self.save_button, "Write the scores of the volume and of each slice as CSV, or the table as Markdown."),
+        ):
+            allow(button, why, tooltip)
+
+    def _enable_steps(self, why: str | None) -> None:
+        count = len(self.comparison.notable) if self.comparison else 0
+        nowhere = why or (None if count else f"There is no slice where {NOTABLE}.")
+        for button, word in ((self.previous_button, "before"), (self.next_button, "after")):
+            allow(button, nowhere, f"Go to the slice {word} this one where {NOTABLE}; there are {count}.")
+
+    def _copy(self, text: str, what: str) -> None:
+        clipboard = QApplication.clipboard()
+        assert clipboard
+        clipboard.setText(text)
+        self.say_done(f"Copied {what}.")
+        show_info(f"Copied {what}.")
+
+    def _save(self) -> None:
+        """Write the scores as they are now; the dialog asks before it replaces a file."""
+        report = self.report()
+        name, _ = QFileDialog.getSaveFileName(self, "Save scores", f"{report.prediction} scores.csv", _SAVE_FILTERS)
+        if not name:
+            return
+        try:
+            write_report(report, Path(name))
+        except (OSError, ValueError) as error:
+            self._fail(error)
+        else:
+            self.say_done(f"Saved {name}.")
+
+    def _fail(self, error: Exception) -> None:
+        self.say_done(str(error))
+        show_error(str(error))
+
+    def _shut_down(self) -> None:
+        """Let go of the viewer, which outlives the tab; a disagreement that nobody keeps in step must not stay."""
+        self._timer.stop()
+        for debounced in (self._measure, self._draw):
+            debounced.cancel()
+        self._tasks.close()
+        self.picker.let_go()
+        self._drop_overlay()
+        self.viewer.dims.events.current_step.disconnect(self._show_slice)
+        self.viewer.events.theme.disconnect(self._follow_theme)
+        for key, action in self._keys.items():
+            if action in self.viewer.keymap.values():  # else another Metrics tab has taken the key over
+                self.viewer.bind_key(key, None, overwrite=True)
+
+
+def _is_drawing() -> bool:
+    """Whether a mouse button is down, so that a brush may be under way: what takes longer waits until it is done."""
+    return QApplication.mouseButtons() != Qt.MouseButton.NoButton
+
+
+def _load_plot(_: Task) -> "type[StripPlot]":
+    """Load matplotlib, which takes a third of a second and the first time, when it looks for fonts, far longer."""
+    from .strip_plot import StripPlot
+
+    return StripPlot
+
+
+def _measure(ours: Any, theirs: Any, spacing: Any, config: ScoreConfig, _: Task) -> Scores:
+    return score_mask(ours, theirs, spacing, config)
