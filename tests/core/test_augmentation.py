@@ -1,23 +1,22 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor
 
 from napari_brainseg.core.augmentation import augment, drop_modalities, move, vary_intensities
-from napari_brainseg.core.config import AugmentationConfig
+from napari_brainseg.core.config import AUGMENTATIONS, AugmentationConfig, AugmentationName, TrainConfig
 
-STILL = AugmentationConfig.model_validate(
-    {
-        **dict.fromkeys(("rotation", "shear", "shift", "flip", "reverse", "offset", "noise", "chance"), 0),
-        **dict.fromkeys(("scale", "gain", "gamma", "low_resolution"), (1, 1)),
-        "blur": (0.5, 0.5),
-        "modality_dropout": 0,
-    }
-)
+STILL = AugmentationConfig.model_validate("none")
+PRESETS: tuple[AugmentationName, ...] = get_args(AugmentationName)
 
 
 def changed(**settings: object) -> AugmentationConfig:
     return AugmentationConfig.model_validate(STILL.model_dump() | settings)
+
+
+EVERYTHING = AugmentationConfig(elastic=0.05, bias_field=0.5, flip_up_down=0.5, modality_dropout=0.5, chance=1)
 
 
 def draw(seed: int = 0) -> Generator:
@@ -48,7 +47,10 @@ def iou(one: Tensor, other: Tensor) -> float:
         pytest.param(changed(scale=(0.6, 1.6)), id="scale"),
         pytest.param(changed(shear=0.3), id="shear"),
         pytest.param(changed(shift=0.15), id="shift"),
-        pytest.param(AugmentationConfig(), id="all"),
+        pytest.param(changed(flip_up_down=1), id="flip up-down"),
+        pytest.param(changed(elastic=0.05, chance=1), id="elastic"),
+        pytest.param(AugmentationConfig(), id="strong"),
+        pytest.param(AugmentationConfig(elastic=0.05, flip_up_down=0.5, chance=1), id="all"),
     ],
 )
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_image_and_mask_are_moved_alike(config: AugmentationConfig, height: int,
     assert images.shape == (8, 1, 3, window, window)
     assert moved.shape == (8, 1, window, window)
     for image, mask in zip(images, moved, strict=True):
-        assert iou(image[0, 1] > 0.5, mask[0] > 0) > 0.95
+        assert iou(image[0, 1] >= 0.5, mask[0] > 0) > 0.95
     assert set(moved.unique().tolist()) == {0, 1}
     still = move(as_images(masks), masks, STILL, window, draw())[1]
     assert iou(still > 0, moved > 0) < 0.95  # something did move
@@ -82,6 +84,35 @@ def test_flip_mirrors_left_and_right() -> None:
     moved, moved_masks = move(images, masks, changed(flip=1), 32, draw())
     torch.testing.assert_close(moved, images.flip(-1), atol=1e-4, rtol=0)
     assert torch.equal(moved_masks[:, 0], masks.flip(-1))
+
+
+def test_flip_up_down_mirrors_top_and_bottom() -> None:
+    images, masks = torch.rand(2, 1, 3, 32, 32), blobs(2, 32, 32)
+    moved, moved_masks = move(images, masks, changed(flip_up_down=1), 32, draw())
+    torch.testing.assert_close(moved, images.flip(-2), atol=1e-4, rtol=0)
+    assert torch.equal(moved_masks[:, 0], masks.flip(-2))
+
+
+@pytest.mark.parametrize("window", [96, 64])
+def test_elastic_deformation_moves_pixels_smoothly_and_not_too_far(window: int) -> None:
+    """Seen in an image that holds the place of each pixel: how far it came, and that none overtook its neighbour."""
+    y, x = torch.meshgrid(torch.arange(120.0), torch.arange(160.0), indexing="ij")
+    places = torch.stack([y, x, x])[None, None].expand(20, -1, -1, -1, -1)
+    config = changed(elastic=0.03, chance=1)
+    start = move(places, torch.zeros(20, 120, 160), STILL, window, draw())[0][:, 0, :2]
+    found = move(places, torch.zeros(20, 120, 160), config, window, draw())[0][:, 0, :2]
+    distance = (found - start).abs().amax((1, 2, 3))
+    assert 0.5 < distance.max() < 1.3 * 0.03 * window
+    assert len(set(distance.tolist())) == 20
+    assert found[:, 0].diff(dim=1).min() > 0
+    assert found[:, 1].diff(dim=2).min() > 0
+
+
+def test_elastic_deformation_is_made_to_its_share_of_the_images() -> None:
+    images = torch.rand(300, 1, 3, 16, 16)
+    still = move(images, torch.zeros(300, 16, 16), STILL, 16, draw())[0]
+    moved = move(images, torch.zeros(300, 16, 16), changed(elastic=0.05, chance=0.3), 16, draw())[0]
+    assert float(((moved - still).abs().amax((1, 2, 3, 4)) > 1e-3).float().mean()) == pytest.approx(0.3, abs=0.09)
 
 
 def test_rotation_keeps_shapes_in_an_image_that_is_not_square() -> None:
@@ -137,11 +168,10 @@ def test_nothing_changes_when_all_is_switched_off() -> None:
     torch.testing.assert_close(drop_modalities(images, STILL, draw()), images)
 
 
-@pytest.mark.parametrize("setting", ["gamma", "noise", "blur", "low_resolution"])
+@pytest.mark.parametrize("setting", ["gamma", "noise", "blur", "low_resolution", "bias_field"])
 def test_each_change_is_made_to_its_share_of_the_images(setting: str) -> None:
-    value = {"gamma": (0.5, 0.5), "noise": 0.5, "blur": (1, 1), "low_resolution": (0.5, 0.5)}[setting]
-    others = {"low_resolution": (1, 1), "blur": (1e-3, 1e-3), "gamma": (1, 1), "noise": 0}
-    config = changed(**others | {setting: value}, chance=0.3)
+    values = {"gamma": (0.5, 0.5), "noise": 0.5, "blur": (1, 1), "low_resolution": (0.5, 0.5), "bias_field": 0.5}
+    config = changed(**{setting: values[setting]}, chance=0.3)
     images = torch.rand(300, 1, 3, 12, 12, generator=draw(1))
     found = vary_intensities(images, config, draw())
     share = float(((found - images).abs().amax((1, 2, 3, 4)) > 1e-3).float().mean())
@@ -161,6 +191,20 @@ def test_gain_and_offset_are_one_per_image_and_sequence() -> None:
     assert len({round(gain, 3) for gain in gains}) == 9
 
 
+def test_bias_field_is_smooth_alike_in_all_slices_and_leaves_air_dark() -> None:
+    images = torch.ones(8, 3, 3, 64, 48)
+    images[..., :4] = -1  # air
+    found = vary_intensities(images, changed(bias_field=0.4, chance=1), draw())
+    assert torch.equal(found[..., :4], images[..., :4])
+    factors = (found[..., 4:] + 1) / 2
+    assert torch.equal(factors[:, 0], factors[:, 2])
+    assert not torch.equal(factors[:, 0, 0], factors[:, 0, 1])
+    assert 0.5 < float(factors.min()) < 0.9
+    assert 1.1 < float(factors.max()) < 1.5
+    assert factors.diff(dim=-1).abs().max() < 0.06
+    assert factors.diff(dim=-2).abs().max() < 0.06
+
+
 def test_blur_and_gamma_keep_the_range() -> None:
     images = torch.randn(4, 3, 3, 33, 21)
     found = vary_intensities(images, changed(blur=(0.5, 1.2), gamma=(0.7, 1.5), chance=1), draw())
@@ -173,9 +217,7 @@ def test_blur_and_gamma_keep_the_range() -> None:
     ("height", "width", "window"), [(64, 64, 48), (61, 83, 48), (83, 61, 47), (40, 30, 48)], ids=str
 )
 def test_windows_of_images_of_any_size(height: int, width: int, window: int) -> None:
-    images, masks = augment(
-        torch.randn(4, 3, 3, height, width), blobs(4, height, width), AugmentationConfig(chance=1), window, draw()
-    )
+    images, masks = augment(torch.randn(4, 3, 3, height, width), blobs(4, height, width), EVERYTHING, window, draw())
     assert images.shape == (4, 9, window, window)
     assert masks.shape == (4, 1, window, window)
     assert images.dtype == masks.dtype == torch.float32
@@ -191,8 +233,7 @@ def test_slices_come_before_sequences_in_the_channels() -> None:
 
 def test_same_seed_gives_the_same_result() -> None:
     images, masks = torch.randn(6, 3, 3, 40, 50), blobs(6, 40, 50)
-    config = AugmentationConfig(chance=0.5)
-    one, same, other = (augment(images.clone(), masks.clone(), config, 32, draw(seed)) for seed in (1, 1, 2))
+    one, same, other = (augment(images.clone(), masks.clone(), EVERYTHING, 32, draw(seed)) for seed in (1, 1, 2))
     assert torch.equal(one[0], same[0])
     assert torch.equal(one[1], same[1])
     assert not torch.equal(one[0], other[0])
@@ -201,6 +242,63 @@ def test_same_seed_gives_the_same_result() -> None:
 def test_input_is_left_alone() -> None:
     images, masks = torch.randn(4, 3, 3, 40, 40), blobs(4, 40, 40)
     before = images.clone(), masks.clone()
-    augment(images, masks, AugmentationConfig(chance=1, modality_dropout=1), 32, draw())
+    augment(images, masks, EVERYTHING, 32, draw())
+    vary_intensities(images, EVERYTHING, draw())
     assert torch.equal(images, before[0])
     assert torch.equal(masks, before[1])
+
+
+def test_draws_of_the_default_are_those_of_runs_that_have_begun() -> None:
+    """Seen in what is left to draw and in the result: a run that is resumed must go on as it began."""
+    generator = draw(5)
+    images, masks = torch.randn(6, 3, 3, 60, 50, generator=generator), blobs(6, 60, 50)
+    found, moved = augment(images, masks, AugmentationConfig(), 48, generator)
+    assert float(torch.rand(1, generator=generator)) == pytest.approx(0.6368133, abs=1e-6)
+    means = [float(image.mean()) for image in found]
+    assert means == pytest.approx([-0.0576, -0.0302, -0.0503, 0.1571, 0.1606, -0.0078], abs=1e-3)
+    assert moved.flatten(1).sum(1).tolist() == pytest.approx([316, 340, 332, 292, 293, 509], abs=3)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_moves_image_and_mask_alike_and_keeps_masks_binary(preset: AugmentationName) -> None:
+    config, masks = AugmentationConfig.model_validate(preset), blobs(6, 64, 64)
+    images, moved = move(as_images(masks), masks, config, 64, draw())
+    assert set(moved.unique().tolist()) == {0, 1}
+    assert all(iou(image[0, 1] >= 0.5, mask[0] > 0) > 0.95 for image, mask in zip(images, moved, strict=True))
+    assert torch.equal(moved[:, 0], masks) == (preset == "none")
+
+
+def test_presets_are_what_they_are_called() -> None:
+    images = torch.rand(4, 3, 3, 32, 32)
+    found, _ = augment(images, torch.zeros(4, 32, 32), STILL, 32, draw())
+    torch.testing.assert_close(found, images.flatten(1, 2), atol=1e-4, rtol=0)
+    light = AugmentationConfig.model_validate("light")
+    assert (light.rotation, light.shift, light.shear, light.scale) == (0.1, 0.05, 0.05, (0.95, 1.05))
+    assert (light.flip, light.flip_up_down, light.noise, light.gain) == (0.5, 0.5, 0, (1, 1))
+    assert AugmentationConfig.model_validate("strong") == AugmentationConfig()
+    assert AugmentationConfig().elastic == AugmentationConfig().bias_field == AugmentationConfig().flip_up_down == 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_is_one_setting_whose_fields_can_be_overridden(preset: AugmentationName) -> None:
+    whole = TrainConfig.model_validate({"augmentation": preset}).augmentation
+    assert whole.preset == preset
+    own = TrainConfig.model_validate({"augmentation": {"preset": preset, "rotation": 12}}).augmentation
+    assert own == whole.changed({"rotation": 12})
+    assert own.preset is None
+    assert AugmentationConfig.model_validate_json(own.model_dump_json()) == own
+
+
+def test_preset_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="no augmentation 'wild': allowed are none, light, strong"):
+        AugmentationConfig.model_validate("wild")
+    assert tuple(AUGMENTATIONS) == PRESETS
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("noise", 0.5), ("gamma", (0.5, 0.5)), ("elastic", 0.05), ("bias_field", 0.5)]
+)
+def test_what_is_overridden_in_a_preset_without_it_does_happen(setting: str, value: object) -> None:
+    images, masks = torch.rand(60, 1, 3, 16, 16), torch.zeros(60, 16, 16)
+    found, _ = augment(images, masks, changed(**{setting: value}), 16, draw())
+    assert 0.1 < float(((found - images[:, 0]).abs().amax((1, 2, 3)) > 1e-3).float().mean()) < 0.5

@@ -9,6 +9,8 @@ from torch.nn import functional
 from .config import CHANNELS, FLAIR, AugmentationConfig, Range
 
 _FLAIR = CHANNELS.index(FLAIR)
+_ELASTIC_POINTS, _BIAS_POINTS = 8, 4
+"""Along each side of the window: deformations vary over a seventh of it, brightness over a third."""
 
 
 def augment(
@@ -41,20 +43,24 @@ def augment(
 def move(
     images: Tensor, masks: Tensor, config: AugmentationConfig, window: int, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Cut a randomly turned, scaled, sheared, shifted and mirrored window out of each image and its mask."""
+    """Cut a randomly turned, scaled, sheared, shifted, mirrored and bent window out of each image and its mask."""
     count, slices, channels, height, width = images.shape
     angle = _uniform((-config.rotation, config.rotation), count, generator) * math.pi / 180
     scale = _uniform(config.scale, count, generator)
     shear = _uniform((-config.shear, config.shear), count, generator)
-    mirror = torch.where(torch.rand(count, generator=generator) < config.flip, -1.0, 1.0)
+    mirror = _mirror(config.flip, count, generator)
+    upturn = _mirror(config.flip_up_down, count, generator) if config.flip_up_down else torch.ones(count)
     shift = _uniform((-config.shift, config.shift), 2 * count, generator).view(2, count) * window
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    rows = torch.stack([cos * mirror, -sin + shear * cos, sin * mirror, cos + shear * sin], dim=1).view(count, 2, 2)
+    rows = torch.stack([cos, -sin + shear * cos, sin, cos + shear * sin], dim=1).view(count, 2, 2)
+    rows = rows * torch.stack([mirror, upturn], dim=1).view(count, 1, 2)
     # grid_sample counts from -1 to 1 over the whole image: the window's pixels are scaled to that, per axis
     half = torch.tensor([width / 2, height / 2])
     linear = rows * (window / 2) / half.view(1, 2, 1)
     theta = torch.cat([linear, (shift.T / half).unsqueeze(-1)], dim=2).to(images.device)
     grid = functional.affine_grid(theta, [count, 1, window, window], align_corners=False)
+    if config.elastic:
+        grid = _bend(grid, config, half / window, generator)
     moved = functional.grid_sample(images.flatten(1, 2), grid, padding_mode="border", align_corners=False)
     moved_masks = functional.grid_sample(masks.unsqueeze(1).float(), grid, align_corners=False)
     moved = moved.view(count, slices, channels, window, window)
@@ -71,28 +77,65 @@ def drop_modalities(images: Tensor, config: AugmentationConfig, generator: Gener
 
 
 def vary_intensities(images: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
-    """Change sharpness, gamma, contrast, brightness and noise; all slices of one image and sequence alike."""
+    """Change brightness, sharpness, gamma, contrast and noise; all slices of one image and sequence alike."""
     count, _, channels = images.shape[:3]
 
     def per_channel(limits: Range) -> Tensor:
         values = _uniform(limits, count * channels, generator).view(count, 1, channels, 1, 1)
         return values.to(images.device)
 
-    for change, limits in (
-        (_lower_resolution, config.low_resolution),
-        (_blur, config.blur),
-        (_change_gamma, config.gamma),
-        (_add_noise, (0.0, config.noise)),
+    images = images.clone()
+    for change, limits, nothing in (
+        (_drift, (0.0, config.bias_field), 0.0),
+        (_lower_resolution, config.low_resolution, 1.0),
+        (_blur, config.blur, 0.0),
+        (_change_gamma, config.gamma, 1.0),
+        (_add_noise, (0.0, config.noise), 0.0),
     ):
-        chosen = (torch.rand(count, generator=generator) < config.chance).nonzero().flatten().to(images.device)
-        if len(chosen):
-            images = images.index_copy(0, chosen, change(images[chosen], limits, generator))
-    return images * per_channel(config.gain) + per_channel((-config.offset, config.offset))
+        if limits != (nothing, nothing):
+            chosen = _choose(count, config.chance, generator).to(images.device)
+            if len(chosen):
+                images.index_copy_(0, chosen, change(images[chosen], limits, generator))
+    return images.mul_(per_channel(config.gain)).add_(per_channel((-config.offset, config.offset)))
 
 
 def _uniform(limits: Range, count: int, generator: Generator) -> Tensor:
     low, high = limits
     return torch.rand(count, generator=generator) * (high - low) + low
+
+
+def _mirror(chance: float, count: int, generator: Generator) -> Tensor:
+    return torch.where(torch.rand(count, generator=generator) < chance, -1.0, 1.0)
+
+
+def _choose(count: int, chance: float, generator: Generator) -> Tensor:
+    return (torch.rand(count, generator=generator) < chance).nonzero().flatten()
+
+
+def _smooth(rough: Tensor, size: tuple[int, int]) -> Tensor:
+    """Lay a smooth surface through a few points (B, C, n, n)."""
+    return functional.interpolate(rough, size=size, mode="bicubic", align_corners=True)
+
+
+def _bend(grid: Tensor, config: AugmentationConfig, half: Tensor, generator: Generator) -> Tensor:
+    """Move the places that a window is read from; `half` is half of the image in windows, along X and Y."""
+    chosen = _choose(len(grid), config.chance, generator)
+    strength = _uniform((0.0, config.elastic), len(chosen), generator).view(-1, 1, 1, 1)
+    points = torch.rand(len(chosen), 2, _ELASTIC_POINTS, _ELASTIC_POINTS, generator=generator) * 2 - 1
+    bent = (points * strength / half.view(1, 2, 1, 1)).to(grid.device)
+    if not len(chosen):
+        return grid
+    return grid.index_add(0, chosen.to(grid.device), _smooth(bent, (grid.shape[1], grid.shape[2])).permute(0, 2, 3, 1))
+
+
+def _drift(images: Tensor, strength: Range, generator: Generator) -> Tensor:
+    """Multiply by a field, counted from the darkest pixel: air stays dark."""
+    count, _, channels, height, width = images.shape
+    drawn = _uniform(strength, count * channels, generator).view(-1, 1, 1, 1)
+    points = (torch.rand(len(drawn), 1, _BIAS_POINTS, _BIAS_POINTS, generator=generator) * 2 - 1) * drawn
+    field = 1 + _smooth(points.to(images.device), (height, width)).view(count, 1, channels, height, width)
+    low = images.amin((1, 3, 4), keepdim=True)
+    return (images - low) * field + low
 
 
 def _lower_resolution(images: Tensor, share: Range, generator: Generator) -> Tensor:
