@@ -401,7 +401,7 @@ def test_the_result_of_a_case_stays_with_it_when_layers_are_reordered(segmented,
     assert segmented.threshold.enabled
 
 
-def test_stop_keeps_the_slices_that_are_done(tab, half_done, finish, expected):
+def test_stop_keeps_the_slices_that_are_done(tab, viewer, half_done, finish, expected):
     gate = half_done(tab)
     done = tab.result.probability.any(axis=(1, 2))
     tab.run()  # the same button
@@ -424,6 +424,8 @@ def test_stop_keeps_the_slices_that_are_done(tab, half_done, finish, expected):
     same = whole.keys() - {"seconds", "created", "settings"}
     assert {key: provenance[key] for key in same} == {key: whole[key] for key in same}
     assert provenance["settings"] == whole["settings"] | {"batch_size": 2}
+    tab.show_probability.value = True
+    assert np.array_equal(viewer.layers["anna probability"].data.any(axis=(1, 2)), done)
     assert (tab.run_button.text, tab.run_button.enabled, tab.slice_button.enabled) == (RUN, True, True)
 
 
