@@ -33,6 +33,20 @@ def test_scale_and_offset_of_intensities_do_not_matter(volume: Volume, change: A
     np.testing.assert_allclose(normalised(change(volume.array)), normalised(volume.array), atol=2e-3)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64], ids=str)
+def test_figures_are_those_of_numpy_over_every_second_voxel_of_the_head(dtype: Any) -> None:
+    volume, _ = make_phantom(1, (8, 160, 160))
+    array = volume.array.astype(dtype) if dtype == np.uint8 else (volume.array * 120.5 - 800).clip(0).astype(dtype)
+    measured = measure_intensities(array, CONFIG)
+    for channel in range(3):
+        values = array[:, ::2, ::2, channel].astype(np.float64)
+        head = values[values > values.min() + CONFIG.foreground * (np.percentile(values, 99.9) - values.min())]
+        low, high = np.percentile(head, [CONFIG.lower, CONFIG.upper])
+        clipped = head.clip(low, high)
+        found = (measured.lower[channel], measured.upper[channel], measured.mean[channel], measured.sd[channel])
+        assert found == pytest.approx((low, high, clipped.mean(), clipped.std()), rel=1e-9)
+
+
 def test_head_has_zero_mean_and_unit_sd_in_every_channel() -> None:
     volume, _ = make_phantom(1, (8, 160, 160))
     values = normalised(volume.array)

@@ -37,8 +37,7 @@ def head_mask(array: Array, config: NormalisationConfig) -> Array:
     ndarray of bool
         True above a share of the channel's bright end, its 99.9th percentile.
     """
-    low = float(array.min())
-    mask: Array = array > low + config.foreground * (float(np.percentile(array, 99.9)) - low)
+    mask: Array = array > _end_of_air(*_histogram(array), config)
     return mask
 
 
@@ -52,16 +51,41 @@ def measure_intensities(array: Array, config: NormalisationConfig) -> Intensitie
     """
     lower, upper, mean, sd = [], [], [], []
     for channel in range(array.shape[-1]):
-        values = array[:, ::_STEP, ::_STEP, channel]
-        head = values[head_mask(values, config)]
-        head = (head if head.size else values.ravel()).astype(np.float32)
-        low, high = np.percentile(head, [config.lower, config.upper])
-        clipped = np.clip(head, low, high)
-        lower.append(float(low))
-        upper.append(float(high))
-        mean.append(float(clipped.mean()))
-        sd.append(max(float(clipped.std()), 1e-6 * max(abs(float(low)), abs(float(high)))) or 1.0)
+        levels, counts = _histogram(array[:, ::_STEP, ::_STEP, channel])
+        if (head := levels > _end_of_air(levels, counts, config)).any():
+            levels, counts = levels[head], counts[head]
+        low, high = (_percentile(levels, counts, percent) for percent in (config.lower, config.upper))
+        clipped = np.clip(levels, low, high)
+        centre = float(np.average(clipped, weights=counts))
+        spread = float(np.average((clipped - centre) ** 2, weights=counts)) ** 0.5
+        lower.append(low)
+        upper.append(high)
+        mean.append(centre)
+        sd.append(max(spread, 1e-6 * max(abs(low), abs(high))) or 1.0)
     return Intensities(tuple(lower), tuple(upper), tuple(mean), tuple(sd))
+
+
+def _histogram(array: Array) -> tuple[Array, Array]:
+    """Values that occur, in order, and how often each does: all further figures come from these few."""
+    if array.dtype == np.uint8:
+        counts = np.bincount(array.ravel())
+        levels = np.flatnonzero(counts)
+        counts = counts[levels]
+    else:
+        levels, counts = np.unique(array, return_counts=True)
+    return levels.astype(np.float64), counts
+
+
+def _end_of_air(levels: Array, counts: Array, config: NormalisationConfig) -> float:
+    low = float(levels[0])
+    return low + config.foreground * (_percentile(levels, counts, 99.9) - low)
+
+
+def _percentile(levels: Array, counts: Array, percent: float) -> float:
+    """What `numpy.percentile` gives for values of which each occurs so often."""
+    rank = percent / 100 * (counts.sum() - 1)
+    below, above = levels[np.searchsorted(np.cumsum(counts), [np.floor(rank), np.ceil(rank)], side="right")]
+    return float(below + (above - below) * (rank % 1))
 
 
 def normalise(slices: Tensor, measured: Sequence[Intensities]) -> Tensor:
