@@ -14,6 +14,7 @@ INTERFACES = {"magicgui", "napari", "PyQt5", "PyQt6", "PySide2", "PySide6", "qtp
 TENSORS = {"monai", "torch"}
 TENSOR_MODULES = {
     "augmentation",
+    "augmentation_sheets",
     "devices",
     "encoders",
     "models",

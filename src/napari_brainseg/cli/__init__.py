@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from .augment import augment
 from .cases import cases
 from .compare import compare
 from .console import complain
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, segment, score, compare, train, demo):
+for command in (cases, segment, score, compare, train, augment, demo):
     app.command()(command)
 
 

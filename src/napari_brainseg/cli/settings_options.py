@@ -79,7 +79,8 @@ def _option(name: str, field: FieldInfo, *, optional: bool = False) -> inspect.P
     kind: Any = field.annotation
     default = field.default
     if typing.get_origin(kind) is tuple:
-        kind, default = list[int], list(default)
+        is_range = typing.get_args(kind)[-1] is not Ellipsis
+        kind, default = (tuple[float, float], default) if is_range else (list[int], list(default))
     if optional:
         kind, default = kind | None, None
     annotation = Annotated[kind, typer.Option(help=field.description)]

@@ -1,0 +1,36 @@
+"""``brainseg augment``: what augmentation makes of a slice."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..core.cases import find_cases
+from ..core.config import AugmentationConfig, AugmentationName, TrainConfig
+from .console import progress_shown, say
+from .settings_options import settings_options
+
+
+@settings_options(changes=AugmentationConfig)
+def augment(
+    folder: Annotated[Path, typer.Argument(help="A case with a manual mask, or a folder of cases.")],
+    output: Annotated[Path, typer.Option(help="Picture to write (PNG).")],
+    changes: dict[str, Any],
+    augmentation: Annotated[AugmentationName, typer.Option(help="Preset to start from.")] = "strong",
+    window: Annotated[int, typer.Option(min=32, help="Edge of the square cut out, in pixels.")] = TrainConfig().window,
+    seed: Annotated[int, typer.Option(min=0, help="Start of every random draw.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace a picture of that name.")] = False,
+) -> None:
+    """Draw a slice as it is and eleven times as training would get it, to judge the augmentation by eye."""
+    if output.suffix.lower() != ".png":
+        raise ValueError(f"{output} is no name of a PNG file: it must end in .png")
+    if output.exists() and not overwrite:
+        raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+    config = AugmentationConfig.model_validate({"preset": augmentation, **changes})
+    with progress_shown() as on_progress:
+        found = find_cases(folder, on_progress=on_progress)
+    from ..core.augmentation_sheets import draw_augmentation, read_with_tumour, write_augmentation_sheet
+
+    volume, mask = read_with_tumour(found)
+    write_augmentation_sheet(draw_augmentation(volume, mask, config, window=window, seed=seed), output)
+    say(f"{output}: {volume.name}, augmentation {config.preset or 'of your own'}, seed {seed}")
