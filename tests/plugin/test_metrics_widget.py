@@ -446,6 +446,15 @@ def test_disagreement_changes_with_the_masks_that_are_chosen(tab, viewer, masks,
     qtbot.waitUntil(lambda: not overlays(viewer))
 
 
+def test_disagreement_lies_on_masks_that_were_moved(tab, viewer, masks, qtbot):
+    tab.show_disagreement.click()
+    for mask in masks:
+        mask.translate = (0, 7, 0)
+
+    qtbot.waitUntil(lambda: [layer.translate.tolist() for layer in overlays(viewer)] == [[0, 7, 0]])
+    assert np.array_equal(overlays(viewer)[0].data, expected_disagreement(*masks))
+
+
 def test_flat_masks_have_scores_and_disagreement_but_no_strip(viewer, open_tab, says):
     one = viewer.add_labels(np.eye(32, dtype=np.uint8), name="one")
     other = viewer.add_labels(np.ones((32, 32), np.uint8), name="other")

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import direct_colormap
 
@@ -20,7 +21,8 @@ LEGEND = {
 }
 """What the labels mean, and their colours."""
 
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_MOVED = ("scale", "translate")
+_PLACE = (*_MOVED, "rotate", "shear", "affine", "units", "axis_labels")
 
 
 class DisagreementLayer:
@@ -38,6 +40,7 @@ class DisagreementLayer:
 
     def __init__(self, viewer: "ViewerModel", reference: Labels, labels: Mask) -> None:
         self._viewer = viewer
+        self._reference = reference
         colormap = {label: colour for label, (_, colour) in LEGEND.items()} | {0: "transparent", None: "transparent"}
         volume = volume_of(reference)
         self.layer = Labels(
@@ -58,6 +61,14 @@ class DisagreementLayer:
     def is_shown(self) -> bool:
         """Whether nobody has taken the layer out of the viewer."""
         return self.layer in self._viewer.layers
+
+    def lies_on(self, reference: Labels | None) -> bool:
+        """Whether it was made for a reference, which has neither been moved since nor got another shape."""
+        return (
+            reference is self._reference
+            and self.layer.data.shape == reference.data.shape
+            and all(np.array_equal(getattr(self.layer, name), getattr(reference, name)) for name in _MOVED)
+        )
 
     def write(self, touched: list[int], labels: Mask) -> None:
         """Put new labels into some slices."""

@@ -97,8 +97,12 @@ class MetricsWidget(MetricsForm):
             reason, touched = f"{error}.", []
         if reason:
             self._refuse(reason)
-        elif touched:
+            return
+        if self.overlay and not self.overlay.lies_on(pair[1]):
+            self._drop_overlay()
+        if touched:
             self._show(touched)
+        self._show_overlay()
 
     def go_to(self, z: int) -> None:
         """Show a slice in the viewer."""
@@ -135,7 +139,6 @@ class MetricsWidget(MetricsForm):
             return known.update(ours, theirs)
         self.comparison = MaskComparison(ours, theirs, spacing, self.empty.value)
         self._pair = pair
-        self._drop_overlay()
         self.say_reason("")
         return list(range(len(self.comparison.slices)))
 
@@ -146,8 +149,6 @@ class MetricsWidget(MetricsForm):
         self._show_volume()
         if self.overlay:
             self.overlay.write(touched, self.comparison.disagreement(touched))
-        else:
-            self._show_overlay()
         self._show_slice()
         self._enable()
         self._draw()
@@ -335,8 +336,7 @@ class MetricsWidget(MetricsForm):
         clipboard = QApplication.clipboard()
         assert clipboard
         clipboard.setText(text)
-        self.say_done(f"Copied {what}.")
-        show_info(f"Copied {what}.")
+        self._tell(f"Copied {what}.")
 
     def _save(self) -> None:
         """Write the scores as they are now; the dialog asks before it replaces a file."""
@@ -349,7 +349,11 @@ class MetricsWidget(MetricsForm):
         except (OSError, ValueError) as error:
             self._fail(error)
         else:
-            self.say_done(f"Saved {name}.")
+            self._tell(f"Saved {name}.")
+
+    def _tell(self, words: str) -> None:
+        self.say_done(words)
+        show_info(words)
 
     def _fail(self, error: Exception) -> None:
         self.say_done(str(error))
