@@ -15,15 +15,19 @@ TENSORS = {"monai", "torch"}
 TENSOR_MODULES = {
     "augmentation",
     "augmentation_sheets",
+    "checkpoints",
     "devices",
+    "losses",
     "encoders",
     "models",
     "networks",
     "optimisation",
     "preprocessing",
     "saliency",
+    "sampling",
     "segmentation",
     "training",
+    "validation",
 }
 """Modules of core that may load torch; opening and listing cases, forms and command-line flags need none of them."""
 

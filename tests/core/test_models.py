@@ -168,9 +168,9 @@ def write_bytes(folder: Path) -> None:
             lambda folder: (folder / "model.json").write_text("{}"), "model.json", "is damaged: it is not", id="empty"
         ),
         pytest.param(
-            lambda folder: change_info(folder, schema_version=2),
+            lambda folder: change_info(folder, schema_version=3),
             "model.json",
-            "has schema version 2, but up to 1 can be read here: update napari-brainseg",
+            "has schema version 3, but up to 2 can be read here: update napari-brainseg",
             id="newer schema",
         ),
         pytest.param(

@@ -1,13 +1,12 @@
 import csv
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Generator, nn
 
 from napari_brainseg.core import training
 from napari_brainseg.core.cases import Case, find_cases
-from napari_brainseg.core.config import ModelConfig, NormalisationConfig, SegmentConfig, TrainConfig
-from napari_brainseg.core.devices import Device, choose_device
+from napari_brainseg.core.config import ModelConfig, SegmentConfig, TrainConfig
 from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.metrics import score_mask
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.networks import SpaceToDepth, read_weights
-from napari_brainseg.core.preprocessing import measure_intensities
-from napari_brainseg.core.progress import Cancelled, Progress, ignore_progress
+from napari_brainseg.core.progress import Cancelled, Progress
+from napari_brainseg.core.runs import ask_to_stop, read_history, read_previews, read_run, read_state
+from napari_brainseg.core.sampling import make_batch
 from napari_brainseg.core.segmentation import segment
-from napari_brainseg.core.training import Sample, Sampler, make_batch, train, validate
-from napari_brainseg.core.volumes import read_volume, volume_of_array
+from napari_brainseg.core.training import train
+from napari_brainseg.core.validation import Validation
+from napari_brainseg.core.volumes import read_volume
 
 
 def history(folder: Path) -> list[dict[str, str]]:
@@ -39,7 +38,7 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def changed(config: TrainConfig, **values: Any) -> TrainConfig:
@@ -114,8 +113,14 @@ def test_progress_tells_reading_steps_and_epochs(
         ("training", 2, 2),
     ]
     assert [report.stage for report in seen if report.note == "checkpoint saved"] == ["training", "training"]
-    assert seen[3].metrics.keys() == {"loss"}
-    assert seen[-1].metrics.keys() == {"loss", "learning_rate", "validation_dice"}
+    assert seen[3].metrics.keys() == {"loss", "minutes_left"}
+    assert seen[-1].metrics.keys() == {
+        "loss",
+        "learning_rate",
+        "validation_loss",
+        "validation_dice",
+        "validation_iou",
+    }
 
 
 def test_model_without_validation_has_no_score(
@@ -191,6 +196,7 @@ KILLED_IN_EPOCH_2 = """
 import os, signal, sys
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import ModelConfig, TrainConfig
+from napari_brainseg.core.runs import ask_to_stop, read_history, read_previews, read_run, read_state
 from napari_brainseg.core.training import train
 
 def report(progress):
@@ -261,7 +267,10 @@ def test_stopped_run_is_no_model_and_ends_like_one_never_stopped(
     with pytest.raises(FileNotFoundError, match="is not a model"):
         load_model(output)
     resume = stage != "reading"
-    assert output.exists() == resume
+    assert (output / "run.json").exists() == resume
+    state = read_state(output)
+    assert state is not None
+    assert (state.status, state.message) == ("stopped", "stopped at once")
     train(cases[:2], cases[2:3], output, tiny, quick, resume=resume)
     assert_same_run(output, trained_folder)
     assert load_model(output).info.validation_dice == load_model(trained_folder).info.validation_dice
@@ -323,6 +332,342 @@ def test_damaged_run_is_not_resumed(
     message = f"{output / name} is damaged: the run cannot be resumed, train anew into another folder"
     with pytest.raises(ValueError, match=re.escape(message)):
         train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
+
+
+KILLED_AT_ANY_MOMENT = """
+import os, signal, sys, threading
+from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.config import ModelConfig, TrainConfig
+from napari_brainseg.core.training import train
+
+data, output, model, config, resume, seconds = sys.argv[1:]
+cases = find_cases(data)
+begun = []
+
+def begin(progress):
+    if progress.stage.startswith("epoch") and not begun:
+        begun.append(threading.Timer(float(seconds), lambda: os.kill(os.getpid(), signal.SIGKILL)))
+        begun[0].start()
+
+train(
+    cases[:2], cases[2:3], output, ModelConfig.model_validate_json(model), TrainConfig.model_validate_json(config),
+    resume=resume == "resume", command="brainseg train here", on_progress=begin,
+)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows cannot kill like this")
+def test_run_killed_again_and_again_ends_like_one_never_killed(
+    patients: Path, cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    """Wherever it is killed: in a step, in a validation, between two files."""
+    config = changed(quick, epochs=8, epoch_slices=24, validate_every=1)
+    train(cases[:2], cases[2:3], tmp_path / "whole", tiny, config)
+    output = tmp_path / "killed"
+    settings = [tiny.model_dump_json(), config.model_dump_json()]
+    chance = random.Random(os.getpid())
+    for attempt in range(3):
+        how = "resume" if attempt and read_run(output) else "begin"
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED_AT_ANY_MOMENT, patients, output, *settings, how, str(chance.uniform(0, 0.6))],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            timeout=240,
+            check=False,
+        )
+        assert killed.returncode in (-signal.SIGKILL, 0)
+        if killed.returncode == 0:
+            break
+        state = read_state(output)
+        assert state is not None
+        assert (state.status, state.message) == ("stopped", "the process ended")
+        if (output / "model.json").exists():  # killed while it drew the report
+            load_model(output)
+    train(cases[:2], cases[2:3], output, tiny, config, resume=True)
+    assert_same_run(output, tmp_path / "whole")
+    assert (output / "weights.safetensors").read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
+
+
+# Stopped on request
+
+
+def ask_at(output: Path, stage: str, done: int) -> Callable[[Progress], None]:
+    def callback(report: Progress) -> None:
+        if (report.stage, report.done) == (stage, done):
+            ask_to_stop(output)
+
+    return callback
+
+
+@pytest.mark.parametrize(
+    ("stage", "done", "rows"),
+    [
+        pytest.param("epoch 2", 1, 1, id="in an epoch"),
+        pytest.param("epoch 2", 2, 2, id="at the end of an epoch"),
+        pytest.param("training", 1, 1, id="between epochs"),
+    ],
+)
+def test_run_asked_to_stop_leaves_a_model_and_goes_on_like_one_never_stopped(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, stage: str, done: int, rows: int
+) -> None:
+    quick = changed(quick, epochs=3)
+    train(cases[:2], cases[2:3], tmp_path / "whole", tiny, quick)
+    output = tmp_path / "stopped"
+    stopped = train(cases[:2], cases[2:3], output, tiny, quick, on_progress=ask_at(output, stage, done))
+    state = read_state(output)
+    assert state is not None
+    assert (state.status, state.epoch) == ("stopped", rows)
+    assert len(history(output)) == rows
+    info = load_model(output).info
+    assert info == stopped.info
+    assert info.epoch == rows
+    assert info.validation_dice.keys() == {"carl"}
+    assert (output / "report.html").exists()
+    resumed = train(cases[:2], cases[2:3], output, resume=True)
+    state = read_state(output)
+    assert state is not None
+    assert (state.status, state.epoch, state.share) == ("finished", 3, 1)
+    assert resumed.info.epoch == 3
+    assert_same_run(output, tmp_path / "whole")
+    assert (output / "weights.safetensors").read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
+
+
+def test_score_of_a_model_that_was_stopped_is_that_of_its_own_weights(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    """Not that of the last validation, which is a few steps older."""
+    config = changed(quick, validate_every=1, epochs=3, learning_rate=0.02, epoch_slices=40)
+    output = tmp_path / "m"
+    train(cases[:2], cases[2:3], output, tiny, config, on_progress=ask_at(output, "epoch 2", 9))
+    model = load_model(output)
+    volume = read_volume(cases[2])
+    manual = read_mask(cases[2], volume)
+    assert manual is not None
+    dice = score_mask(segment(volume, model, SegmentConfig(device="cpu")).mask, manual).dice
+    assert model.info.validation_dice["carl"] == pytest.approx(dice, abs=0.01)
+
+
+@pytest.mark.parametrize(("stage", "done"), [("reading", 1), ("epoch 1", 1)])
+def test_run_asked_to_stop_before_its_first_epoch_ended_is_no_model_but_loses_nothing(
+    cases: list[Case],
+    tiny: ModelConfig,
+    quick: TrainConfig,
+    trained_folder: Path,
+    tmp_path: Path,
+    stage: str,
+    done: int,
+) -> None:
+    output = tmp_path / "trained"
+    with pytest.raises(Cancelled, match="stopped before the first"):
+        train(cases[:2], cases[2:3], output, tiny, quick, on_progress=ask_at(output, stage, done))
+    state = read_state(output)
+    assert state is not None
+    assert state.status == "stopped"
+    assert "stopped before the first" in state.message
+    assert not (output / "model.json").exists()
+    steps: list[str] = []
+    resume = stage != "reading"
+    train(cases[:2], cases[2:3], output, tiny, quick, resume=resume, on_progress=lambda it: steps.append(it.stage))
+    assert steps.count("epoch 1") == (1 if resume else 2)
+    assert_same_run(output, trained_folder)
+
+
+def test_state_counts_epochs_and_steps(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    seen = []
+
+    def look(report: Progress) -> None:
+        seen.append((report.stage, read_state(tmp_path / "m")))
+
+    train(cases[:2], cases[2:3], tmp_path / "m", tiny, quick, on_progress=look)
+    states = {stage: state for stage, state in reversed(seen) if state}
+    assert states["reading"].status == "starting"
+    assert states["epoch 1"].status == "running"
+    assert (states["epoch 1"].steps, states["epoch 1"].epochs) == (2, 2)
+    last = read_state(tmp_path / "m")
+    assert last is not None
+    assert (last.status, last.epoch, last.step, last.share, last.seconds_left) == ("finished", 2, 0, 1, 0)
+    assert last.seconds > 0
+
+
+def test_run_is_resumed_with_nothing_but_its_cases(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "trained"
+    with pytest.raises(Cancelled):
+        train(cases[:2], cases[2:3], output, tiny, quick, on_progress=stop_at("epoch 2", 1))
+    train(cases[:2], cases[2:3], output, resume=True)
+    assert_same_run(output, trained_folder)
+
+
+def test_run_may_be_resumed_elsewhere_and_at_another_precision(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    output = tmp_path / "m"
+    with pytest.raises(Cancelled):
+        train(cases[:2], [], output, tiny, quick, on_progress=stop_at("epoch 2", 1))
+    other = changed(quick, threads=1, precision="float32", cache="disk")
+    assert train(cases[:2], [], output, tiny, other, resume=True).info.training == other
+
+
+# What to train with
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"loss": name} for name in ("dice", "bce", "focal_dice", "tversky", "mse")),
+        *({"optimizer": name} for name in ("adam", "sgd")),
+        *({"schedule": name} for name in ("cosine", "plateau", "cyclical", "constant")),
+        {"accumulate": 2},
+        {"clip_norm": 0},
+        {"precision": "float32"},
+        {"cache": "disk"},
+        {"patience": 3},
+    ],
+    ids=str,
+)
+def test_two_epochs_of_everything_give_a_model(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    config = changed(quick, validate_every=1, **settings)
+    train(cases[:2], cases[2:3], tmp_path / "m", tiny, config)
+    info = load_model(tmp_path / "m").info
+    assert info.training == config
+    assert info.epoch == 2
+    rows = read_history(tmp_path / "m")
+    assert all(np.isfinite([row.loss, row.validation_loss or np.nan]).all() for row in rows)
+    assert not (tmp_path / "m" / "cache").exists()
+    if settings.get("cache") == "disk":
+        train(cases[:2], cases[2:3], tmp_path / "memory", tiny, changed(config, cache="memory"))
+        assert_same_run(tmp_path / "m", tmp_path / "memory")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_other_optimisers_are_resumed_too(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, optimizer: str
+) -> None:
+    config = changed(quick, optimizer=optimizer, schedule="plateau", validate_every=1)
+    train(cases[:2], cases[2:3], tmp_path / "whole", tiny, config)
+    with pytest.raises(Cancelled):
+        train(cases[:2], cases[2:3], tmp_path / "m", tiny, config, on_progress=stop_at("epoch 2", 1))
+    train(cases[:2], cases[2:3], tmp_path / "m", resume=True)
+    assert_same_run(tmp_path / "m", tmp_path / "whole")
+
+
+def test_training_ends_early_where_dice_rests(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_validation(monkeypatch, [0.5, 0.7, 0.7, 0.6, 0.9])
+    config = changed(quick, epochs=9, validate_every=1, patience=2)
+    model = train(cases[:2], cases[2:3], tmp_path / "m", tiny, config)
+    assert model.info.epoch == 4
+    assert model.info.validation_dice == {"carl": 0.6}
+    state = read_state(tmp_path / "m")
+    assert state is not None
+    assert (state.status, state.epoch) == ("finished", 4)
+
+
+def fake_validation(monkeypatch: pytest.MonkeyPatch, dice: Sequence[float]) -> None:
+    scores = iter(dice)
+
+    def validate(*_: Any) -> Validation:
+        score = {"carl": next(scores)}
+        return Validation({"carl": 1.0}, score, score, {})
+
+    monkeypatch.setattr(training, "validate", validate)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_weights_kept_are_the_last_or_the_best_and_the_model_says_so(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    fake_validation(monkeypatch, [0.5, 0.7, 0.6, 0.69])
+    config = changed(quick, epochs=3, validate_every=1, keep=keep, keep_every=1)
+    model = train(cases[:2], cases[2:3], tmp_path / "m", tiny, config)
+    kept = 2 if keep == "best" else 3
+    assert model.info.epoch == kept
+    assert model.info.validation_dice == {"carl": 0.69 if keep == "best" else 0.6}  # the best is measured again
+    assert any("chosen by the validation Dice, which flatters" in n for n in model.info.provenance.notes) == (kept == 2)
+    of_epoch = load_file(tmp_path / "m" / "checkpoints" / f"epoch_000{kept}.safetensors")
+    for name, tensor in read_weights(load_model(tmp_path / "m").network).items():
+        torch.testing.assert_close(tensor, of_epoch[name], rtol=1e-3, atol=1e-3)
+    best = load_file(tmp_path / "m" / "best.safetensors")
+    wanted = load_file(tmp_path / "m" / "checkpoints" / "epoch_0002.safetensors")
+    assert all(torch.equal(best[name], wanted[name]) for name in wanted)
+
+
+def test_only_every_so_many_weights_are_kept(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    train(cases[:2], [], tmp_path / "m", tiny, changed(quick, epochs=5, keep_every=2))
+    kept = sorted(path.name for path in (tmp_path / "m" / "checkpoints").iterdir())
+    assert kept == ["epoch_0002.safetensors", "epoch_0004.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"schedule": "plateau"}, "the schedule plateau"),
+        ({"patience": 1}, "patience"),
+        ({"keep": "best"}, "keeping the"),
+    ],
+)
+def test_what_goes_by_the_validation_needs_one(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, settings: dict[str, Any], name: str
+) -> None:
+    message = f"{name}.* goes by the validation Dice, but there is no validation case"
+    refused(cases[:2], [], tmp_path / "m", message, model=tiny, config=changed(quick, **settings))
+
+
+def test_tensorboard_is_asked_for_only_where_it_is_wanted(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    config = changed(quick, tensorboard=True)
+    message = "tensorboard is not installed: install it with 'pip install tensorboard', or train without its logs"
+    refused(cases[:2], [], tmp_path / "m", message, model=tiny, config=config)
+
+
+# What a person sees of it
+
+
+def test_previews_come_with_each_validation(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    train(cases[:2], cases[2:], tmp_path / "m", tiny, changed(quick, epochs=4, validate_every=2))
+    seen = read_previews(tmp_path / "m")
+    assert seen is not None
+    assert seen.epochs == (2, 4)
+    assert [name.split(",")[0] for name in seen.names] == ["carl", "dora"]
+    assert seen.images.shape == seen.probability(4).shape == (2, 64, 64)
+    assert (seen.probability(2) != seen.probability(4)).any()
+
+
+def test_previews_without_validation_say_training(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    train(cases[:2], [], tmp_path / "m", tiny, quick)
+    seen = read_previews(tmp_path / "m")
+    assert seen is not None
+    assert all(name.endswith(", training") for name in seen.names)
+    assert seen.epochs == (2,)
+
+
+def test_report_tells_of_the_model(trained_folder: Path) -> None:
+    page = (trained_folder / "report.html").read_text("utf-8")
+    info = load_model(trained_folder).info
+    for text in (
+        "Training of trained",
+        "carl",
+        "anna, bert",
+        info.provenance.weights_sha256,
+        "too few to tell",
+        "<svg",
+    ):
+        assert text in page
+    assert page.count("<img") == 1
+    assert page.count("<polyline") == 5
 
 
 # Short of memory
@@ -393,41 +738,6 @@ def test_run_without_memory_for_one_slice_keeps_its_checkpoint(
     assert_same_run(output, trained_folder)
 
 
-class Gpu(Device):
-    """The CPU under another name."""
-
-    def autocast(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
-
-class Wanderer(nn.Module):
-    """Network that says where it was sent, and has no memory there but on the CPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at: list[str] = []
-
-    def to(self, device: str) -> "Wanderer":  # type: ignore[override]
-        self.at.append(device)
-        return self
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if self.at[-1] != "cpu":
-            raise RuntimeError("out of memory")
-        return images[:, :1]
-
-
-def test_validation_that_had_to_leave_the_gpu_brings_the_network_back() -> None:
-    told: list[str] = []
-    network: Any = Wanderer()
-    model = ModelConfig(filters=(4, 8, 8), context=0)
-    device = Gpu("cpu:0", torch.float32, "pretended")
-    scores = validate(network, [sample("a", 2, 1)], model, device, told.append, ignore_progress)
-    assert scores.keys() == {"a"}
-    assert network.at == ["cpu:0", "cpu", "cpu:0"]
-    assert told[-1] == "validation: out of memory on the cpu:0: went on with the CPU"
-
-
 # Full disk
 
 
@@ -443,7 +753,7 @@ def test_full_disk_is_told_and_keeps_the_checkpoint_before(
 
     def fill(path: Path, content: bytes) -> int:
         written.append(path)
-        if len(written) == 2:
+        if len(written) == 3:  # after the best weights
             write(path, content[:9])
             raise OSError(28, "No space left on device")
         return write(path, content)
@@ -453,7 +763,11 @@ def test_full_disk_is_told_and_keeps_the_checkpoint_before(
         message = f"{output / 'last.safetensors'} cannot be written: no space left on device"
         with pytest.raises(OSError, match=re.escape(message)):
             train(cases[:2], cases[2:3], output, tiny, quick)
-    assert {path.name for path in output.iterdir()} == {"run.json", "history.csv", "last.safetensors"}
+    left = {"run.json", "state.json", "history.csv", "last.safetensors", "best.safetensors", "previews"}
+    assert {path.name for path in output.iterdir()} == left
+    state = read_state(output)
+    assert state is not None
+    assert (state.status, state.message) == ("failed", message)
     train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
     assert_same_run(output, trained_folder)
 
@@ -490,11 +804,17 @@ def test_no_case_at_all_is_refused(tmp_path: Path) -> None:
     refused([], [], tmp_path / "m", "there is no case to train on")
 
 
-def test_cases_without_any_tumour_are_refused(
+def test_cases_without_any_tumour_are_refused_and_nothing_stands_in_the_way_of_a_new_run(
     cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
 ) -> None:
     message = "no training slice has tumour: there is nothing to learn from"
-    refused([cases[3]], [cases[0]], tmp_path / "m", message, model=tiny, config=quick)
+    with pytest.raises(ValueError, match=message):
+        train([cases[3]], [cases[0]], tmp_path / "m", tiny, quick)
+    state = read_state(tmp_path / "m")
+    assert state is not None
+    assert (state.status, state.message) == ("failed", message)
+    assert set(files(tmp_path / "m")) == {"state.json"}
+    train(cases[:1], [], tmp_path / "m", tiny, changed(quick, epochs=1))
 
 
 @pytest.mark.parametrize("without", ["all", "one"])
@@ -564,90 +884,55 @@ def test_patient_that_the_parent_was_trained_on_is_not_validated_on(
     assert not (tmp_path / "child").exists()
 
 
-# Parts
-
-NORMALISATION = NormalisationConfig()
-
-
-def sample(patient: str, tumour_slices: int, empty_slices: int, shape: tuple[int, int] = (8, 8)) -> Sample:
-    count = tumour_slices + empty_slices
-    array = np.random.default_rng(count).integers(50, 250, (count, *shape, 3)).astype(np.uint8)
-    mask = np.zeros((count, *shape), np.uint8)
-    mask[:tumour_slices, 2:4, 2:4] = 1
-    return Sample(patient, volume_of_array(array, patient), mask, measure_intensities(array, NORMALISATION))
-
-
-def drawn(samples: list[Sample], **settings: Any) -> list[tuple[int, int]]:
-    config = TrainConfig(batch_size=8, epoch_slices=8000, **settings)
-    return [pick for batch in Sampler(samples, config).epoch(Generator().manual_seed(0)) for pick in batch]
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
-def test_sampler_draws_the_share_of_tumour_from_every_patient_alike(share: float) -> None:
-    """A small tumour counts as much as a large one, and a patient examined twice no more than once."""
-    samples = [sample("a", 1, 9), sample("b", 30, 30), sample("c", 0, 5), sample("d", 4, 4), sample("d", 2, 6)]
-    picks = drawn(samples, tumour_share=share)
-    with_tumour = [number for number, index in picks if samples[number].mask[index].any()]
-    empty = [number for number, index in picks if not samples[number].mask[index].any()]
-    assert len(picks) == 8000
-    assert len(with_tumour) / len(picks) == pytest.approx(share, abs=0.03)
-    for numbers, patients in ((with_tumour, "abd"), (empty, "abcd")):
-        shares = Counter(samples[number].patient for number in numbers)
-        assert set(shares) == (set(patients) if numbers else set())
-        for patient in shares:
-            assert shares[patient] / len(numbers) == pytest.approx(1 / len(patients), abs=0.04)
+def test_fine_tuned_model_says_what_its_parent_scored_on_the_same_cases(
+    cases: list[Case], quick: TrainConfig, trained_folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "child"
+    with pytest.raises(Cancelled):
+        train(cases[:2], cases[2:3], output, None, quick, parent=trained_folder, on_progress=stop_at("epoch 2", 1))
+    child = train(cases[:2], cases[2:3], output, resume=True)  # the parent is known
+    assert child.info.parent_dice == {
+        "carl": pytest.approx(load_model(trained_folder).info.validation_dice["carl"], abs=0.02)
+    }
+    assert child.info.parent_dice != child.info.validation_dice
+    seen = read_previews(output)
+    assert seen is not None
+    assert seen.epochs == (0, 2)
+    page = (output / "report.html").read_text("utf-8")
+    assert "its parent" in page
+    assert f"{child.info.parent_dice['carl']:.3f}" in page
 
 
-def test_sampler_draws_every_slice() -> None:
-    samples = [sample("a", 3, 4), sample("b", 2, 2)]
-    assert set(drawn(samples)) == {(0, index) for index in range(7)} | {(1, index) for index in range(4)}
+def test_grandchild_knows_its_ancestors_and_is_not_validated_on_what_they_have_seen(
+    cases: list[Case], quick: TrainConfig, trained_folder: Path, tmp_path: Path
+) -> None:
+    once = changed(quick, epochs=1)
+    parent = load_model(trained_folder).info
+    child = train(cases[2:3], [], tmp_path / "child", None, once, parent=trained_folder).info
+    train(cases[2:3], cases[3:], tmp_path / "grandchild", None, once, parent=tmp_path / "child")
+    info = load_model(tmp_path / "grandchild").info
+    assert [(item.name, item.train_cases) for item in info.lineage] == [
+        ("trained", ("anna", "bert")),
+        ("child", ("carl",)),
+    ]
+    hashes = [parent.provenance.weights_sha256, child.provenance.weights_sha256]
+    assert [item.weights_sha256 for item in info.lineage] == hashes
+    assert info.seen_cases == ("anna", "bert", "carl")
+    message = "was trained on patient anna"
+    refused(cases[2:3], cases[:1], tmp_path / "m", message, config=once, parent=tmp_path / "grandchild")
 
 
-def test_sampler_draws_tumour_alone_where_every_slice_has_some() -> None:
-    assert set(drawn([sample("a", 3, 0)], tumour_share=0.2)) == {(0, 0), (0, 1), (0, 2)}
-
-
-@pytest.mark.parametrize(
-    ("epoch_slices", "batch_size", "steps"),
-    [
-        pytest.param(0, 4, 6, id="twice the tumour slices"),
-        pytest.param(30, 4, 8, id="as many as asked for"),
-        pytest.param(1, 16, 1, id="at least one step"),
-    ],
-)
-def test_epoch_has_so_many_steps(epoch_slices: int, batch_size: int, steps: int) -> None:
-    samples = [sample("a", 10, 40), sample("b", 2, 8)]
-    sampler = Sampler(samples, TrainConfig(epoch_slices=epoch_slices, batch_size=batch_size))
-    batches = list(sampler.epoch(Generator()))
-    assert sampler.steps == len(batches) == steps
-    assert {len(batch) for batch in batches} == {batch_size}
-
-
-def test_batch_holds_what_segmentation_feeds_the_network() -> None:
-    one = sample("a", 2, 3)
-    images, masks = make_batch([one], [(0, 0), (0, 4)], ModelConfig(context=1), choose_device("cpu"))
-    assert images.shape == (2, 3, 3, 8, 8)
-    measured = one.intensities
-    for image, indices in zip(images, ((0, 0, 1), (3, 4, 4)), strict=True):
-        for found, index in zip(image, indices, strict=True):
-            for channel in range(3):
-                clipped = np.clip(
-                    one.volume.array[index, ..., channel].astype(np.float32),
-                    measured.lower[channel],
-                    measured.upper[channel],
-                )
-                wanted = (clipped - measured.mean[channel]) / measured.sd[channel]
-                np.testing.assert_allclose(found[channel], wanted, atol=1e-4)
-    np.testing.assert_array_equal(masks, one.mask[[0, 4]])
-
-
-def test_batch_of_images_of_different_sizes_is_padded_without_tumour() -> None:
-    samples = [sample("a", 2, 3, (8, 12)), sample("b", 2, 3, (10, 6))]
-    images, masks = make_batch(samples, [(0, 0), (1, 0)], ModelConfig(context=0), choose_device("cpu"))
-    assert images.shape == (2, 1, 3, 10, 12)
-    assert masks.shape == (2, 10, 12)
-    assert masks.sum(dim=(1, 2)).tolist() == [4, 4]
-    assert torch.equal(images[1, ..., :, 6:], images[1, ..., :, 5:6].expand(1, 3, 10, 6))
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_fine_tuning_can_leave_the_first_blocks_alone(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path, blocks: int
+) -> None:
+    frozen = tiny.changed({"freeze_encoder_blocks": blocks})
+    train(cases[:2], [], tmp_path / "m", frozen, quick, parent=trained_folder)
+    before, after = (read_weights(load_model(folder).network) for folder in (trained_folder, tmp_path / "m"))
+    same = [name for name in before if torch.equal(before[name], after[name])]
+    assert bool(same) == bool(blocks)
+    assert len(same) < len(before)
+    assert load_model(tmp_path / "m").info.model == tiny
 
 
 def test_cases_of_the_fixture_are_what_the_tests_think(cases: list[Case]) -> None:

@@ -23,6 +23,8 @@ CHANNELS = ("pre-contrast", FLAIR, "post-contrast")
 NetworkName = Literal["unet", "resunet", "attention_unet", "dynunet", "unet_vgg16", "unet_resnet50"]
 AugmentationName = Literal["none", "light", "strong"]
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+LossName = Literal["dice_bce", "dice", "bce", "focal_dice", "tversky", "mse"]
+PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 EmptyMasks = Literal["one", "zero", "skip"]
 
 _HALVINGS: Mapping[NetworkName, int] = {"unet_vgg16": 4, "unet_resnet50": 5}
@@ -267,20 +269,77 @@ class TrainConfig(Settings):
     epoch_slices: int = Field(
         0, ge=0, title="Slices per epoch", description="Slices drawn per epoch; 0 takes twice the tumour slices."
     )
-    batch_size: int = Field(16, ge=2, title="Batch size", description="Slices per training step.")
+    batch_size: int = Field(16, ge=2, title="Batch size", description="Slices sent through the network at once.")
+    accumulate: int = Field(
+        1, ge=1, title="Accumulate", description="Batches whose gradients are added up for one training step."
+    )
     window: int = Field(192, ge=32, title="Window", description="Edge of the square cut out of each slice, in pixels.")
     tumour_share: Probability = Field(0.5, title="Tumour share", description="Share of slices drawn with tumour.")
+    loss: LossName = Field(
+        "dice_bce", title="Loss", description="What is made small: Dice and cross-entropy of the batch, or another."
+    )
+    missed_weight: Probability = Field(
+        0.7,
+        title="Weight of missed voxels",
+        description="Tversky loss: share of the blame that missed voxels get, the rest goes to those too many.",
+    )
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw", title="Optimiser", description="How the weights follow the gradient."
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, title="Momentum", description="Nesterov momentum of SGD.")
+    weight_decay: float = Field(0.01, ge=0, title="Weight decay", description="The optimiser's pull towards zero.")
     learning_rate: float = Field(2e-3, gt=0, title="Learning rate", description="Highest rate of the schedule.")
-    schedule: Literal["one-cycle", "cosine"] = Field(
+    schedule: Literal["one-cycle", "cosine", "plateau", "cyclical", "constant"] = Field(
         "one-cycle", title="Schedule", description="How the learning rate rises and falls."
     )
-    weight_decay: float = Field(0.01, ge=0, title="Weight decay", description="AdamW's decay.")
-    clip_norm: float = Field(5.0, gt=0, title="Clip", description="Largest norm of the gradient.")
+    plateau_factor: float = Field(
+        0.5, gt=0, lt=1, title="Plateau factor", description="Schedule plateau: factor on the rate where Dice rests."
+    )
+    plateau_patience: int = Field(
+        10, ge=1, title="Plateau patience", description="Schedule plateau: epochs without a better validation Dice."
+    )
+    cycle_epochs: int = Field(
+        10, ge=1, title="Cycle", description="Schedule cyclical: epochs in which the rate rises and falls once."
+    )
+    clip_norm: float = Field(5.0, ge=0, title="Clip", description="Largest norm of the gradient; 0 sets no limit.")
     ema: float = Field(
-        0.998, ge=0, lt=1, title="Averaging", description="Decay of the averaged weights, which are the ones kept."
+        0.998,
+        ge=0,
+        lt=1,
+        title="Averaging",
+        description="Decay of the averaged weights, which are the ones kept; 0 keeps the plain ones.",
+    )
+    precision: PrecisionName = Field(
+        "auto", title="Precision", description="Number type of the arithmetic; auto takes the fastest that is safe."
     )
     validate_every: int = Field(5, ge=1, title="Validate every", description="Epochs between validations.")
+    patience: int = Field(
+        0, ge=0, title="Patience", description="Stop after so many epochs without a better validation Dice; 0 never."
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        title="Weights kept",
+        description="Those of the last epoch, whose score is honest, or of the best one, whose score flatters.",
+    )
+    keep_every: int = Field(
+        0, ge=0, title="Keep every", description="Epochs between weights that are kept beside the model; 0 keeps none."
+    )
+    cache: Literal["auto", "memory", "disk"] = Field(
+        "auto", title="Cache", description="Where decoded images are kept; auto takes the disk where memory is short."
+    )
+    tensorboard: bool = Field(
+        False, title="TensorBoard", description="Also write logs for TensorBoard, which must be installed."
+    )
     device: DeviceName = Field("auto", title="Device", description="Where to compute; auto takes the fastest.")
     threads: int = Field(0, ge=0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
     seed: int = Field(0, ge=0, title="Seed", description="Start of every random draw.")
     augmentation: AugmentationConfig = Field(AugmentationConfig(), title="Augmentation")
+
+    @property
+    def step_slices(self) -> int:
+        """Slices that one training step learns from."""
+        return self.batch_size * self.accumulate
+
+    def validates_after(self, epoch: int) -> bool:
+        """Whether there is a validation after an epoch, counted from 1."""
+        return epoch % self.validate_every == 0 or epoch == self.epochs

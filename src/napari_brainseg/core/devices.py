@@ -1,11 +1,11 @@
 """Where to compute, at which precision, and why."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from .config import DeviceName
+from .config import DeviceName, PrecisionName
 
 _USUAL_THREADS = torch.get_num_threads()
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
@@ -69,6 +69,26 @@ def choose_device(name: DeviceName = "auto", threads: int = 0) -> Device:
     if _cpu_has_bfloat16():
         return Device(chosen, torch.bfloat16, f"{wish}; the CPU has bfloat16 instructions")
     return Device(chosen, torch.float32, f"{wish}; the CPU has no bfloat16 instructions")
+
+
+def choose_training_device(name: DeviceName = "auto", threads: int = 0, precision: PrecisionName = "auto") -> Device:
+    """Where to train, and at which precision; float16, in which small gradients vanish, only where it is asked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device, or it cannot train at this precision in reasonable time.
+    """
+    device = choose_device(name, threads)
+    fastest = torch.float32 if device.dtype == torch.float16 else device.dtype
+    fit = {"auto": fastest, "float32": torch.float32}
+    if fastest == torch.bfloat16:
+        fit["bfloat16"] = fastest
+    if device.name == "cuda":
+        fit["float16"] = torch.float16
+    if precision not in fit:
+        raise ValueError(f"the {device} does not train in {precision} here; allowed are {', '.join(fit)}")
+    return replace(device, dtype=fit[precision])
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -13,7 +13,9 @@ from pydantic import Field, ValidationError
 
 from .config import ModelConfig, PostprocessConfig, Settings, TrainConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 added the fields that tell of ancestors and of the epoch; models of version 1 are read as they are."""
+
 INFO_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 DEFAULT_MODEL = "default"
@@ -32,6 +34,14 @@ class Provenance(Settings):
     notes: tuple[str, ...] = Field((), description="What had to be changed on the way, such as for want of memory.")
 
 
+class Ancestor(Settings):
+    """A model that a model was made from, or one that that was made from."""
+
+    name: str
+    weights_sha256: str
+    train_cases: tuple[str, ...]
+
+
 class ModelInfo(Settings):
     """The content of ``model.json``: everything about a trained model but its weights."""
 
@@ -46,12 +56,28 @@ class ModelInfo(Settings):
     recipe_dice: Mapping[str, float] = Field(
         {}, description="Dice of cases by models that were trained in the same way and had not seen them."
     )
+    parent_dice: Mapping[str, float] = Field(
+        {}, description="Dice of the same validation cases by the model that training started from."
+    )
+    lineage: tuple[Ancestor, ...] = Field((), description="Models that this one comes from, its parent last.")
+    epoch: int | None = Field(None, description="The epoch after which the weights were these.")
     provenance: Provenance = Provenance()
+
+    @property
+    def seen_cases(self) -> tuple[str, ...]:
+        """Cases that the model or one of its ancestors was trained on."""
+        names = [name for ancestor in self.lineage for name in ancestor.train_cases]
+        return tuple(dict.fromkeys([*names, *self.train_cases]))
 
     @property
     def mean_dice(self) -> float | None:
         """Mean Dice per volume over the validation cases, None where there were none."""
         return fmean(self.validation_dice.values()) if self.validation_dice else None
+
+
+def as_ancestor(info: ModelInfo) -> Ancestor:
+    """What the descendants of a model say of it."""
+    return Ancestor(name=info.name, weights_sha256=info.provenance.weights_sha256, train_cases=info.train_cases)
 
 
 def model_folder(name: str | Path) -> Path:

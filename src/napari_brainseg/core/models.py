@@ -11,7 +11,16 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .files import atomic_path
-from .model_folders import DEFAULT_MODEL, INFO_FILE, WEIGHTS_FILE, ModelInfo, file_sha256, model_folder, read_model_info
+from .model_folders import (
+    DEFAULT_MODEL,
+    INFO_FILE,
+    SCHEMA_VERSION,
+    WEIGHTS_FILE,
+    ModelInfo,
+    file_sha256,
+    model_folder,
+    read_model_info,
+)
 from .networks import SpaceToDepth, create_network, read_weights, write_weights
 
 
@@ -77,8 +86,9 @@ def save_model(model: TrainedModel, folder: Path | str, *, overwrite: bool = Fal
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(save(state))
         digest = file_sha256(temporary)
+        (folder / INFO_FILE).unlink(missing_ok=True)  # no moment with new weights under an old description
     provenance = model.info.provenance.model_copy(update={"weights_sha256": digest, "versions": versions()})
-    info = model.info.model_copy(update={"provenance": provenance})
+    info = model.info.model_copy(update={"schema_version": SCHEMA_VERSION, "provenance": provenance})
     with atomic_path(folder / INFO_FILE) as temporary:
         temporary.write_text(info.model_dump_json(indent=1) + "\n", "utf-8")
     return TrainedModel(info, model.network)

@@ -1,32 +1,29 @@
-"""One step of training: the loss, its gradient in the memory there is, and the learning rate."""
+"""One step of training: the gradient of the loss in the memory there is, and the running average of the weights."""
 
 import math
 from collections.abc import Callable
 
 import torch
-from monai.losses import DiceLoss
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .config import TrainConfig
 from .devices import Device, free_memory, is_out_of_memory
+from .losses import create_loss
 from .networks import read_weights
-
-_WARM_UP = 0.3
-"""Share of the steps in which the one-cycle schedule rises."""
 
 
 class TrainingStep:
-    """Teaches a network one batch, and keeps going when memory runs out: with a part of the batch at a time.
+    """Teaches a network some slices, a batch at a time, and keeps going when memory runs out: with smaller batches.
 
-    The gradient stays that of the whole batch; only batch normalisation and the Dice loss see each part alone.
+    The gradient stays that of all slices; only batch normalisation and the Dice loss see each batch alone. Weights that
+    need no gradient are left as they are.
 
     Parameters
     ----------
     network : nn.Module
         On the device.
     config : TrainConfig
-        Batch size, weight decay, clipping.
+        Loss, optimiser, batch size, accumulation, clipping.
     device : Device
         Where to compute.
     tell : callable
@@ -34,16 +31,22 @@ class TrainingStep:
 
     Attributes
     ----------
+    network : nn.Module
+        The network.
     optimizer : torch.optim.Optimizer
-        AdamW.
+        The one that the configuration names.
+    scaler : torch.amp.GradScaler
+        Keeps small gradients alive in float16; does nothing elsewhere.
     at_once : int
         Slices sent through the network together now.
     """
 
     def __init__(self, network: nn.Module, config: TrainConfig, device: Device, tell: Callable[[str], None]) -> None:
-        self.optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay)
+        self.network = network
+        self.optimizer = create_optimizer(network, config)
+        self.scaler = torch.amp.GradScaler(device.name, enabled=device.dtype == torch.float16)
         self.at_once = config.batch_size
-        self._network = network
+        self._loss = create_loss(config)
         self._config = config
         self._device = device
         self._tell = tell
@@ -66,14 +69,17 @@ class TrainingStep:
                 if not is_out_of_memory(error):
                     raise
             self._use_less()  # outside, where the error no longer holds on to tensors
-        norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._config.clip_norm)
-        if not math.isfinite(loss) or not torch.isfinite(norm):
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._config.clip_norm or math.inf)
+        is_finite = self.scaler.is_enabled() or bool(torch.isfinite(norm))  # the scaler passes over a step of too much
+        if not math.isfinite(loss) or not is_finite:
             raise ValueError(
                 f"the loss became NaN at a learning rate of {rate:.3g}: train anew with a lower one into another folder"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         return loss
 
     def _find_gradient(self, images: Tensor, masks: Tensor) -> float:
@@ -81,9 +87,9 @@ class TrainingStep:
         whole = 0.0
         for part, part_masks in zip(images.split(self.at_once), masks.split(self.at_once), strict=True):
             with self._device.autocast():
-                logits = self._network(part.contiguous(memory_format=torch.channels_last))
-            loss = batch_loss(logits.float(), part_masks) * (len(part) / len(images))
-            loss.backward()
+                logits = self.network(part.contiguous(memory_format=torch.channels_last))
+            loss = self._loss(logits.float(), part_masks) * (len(part) / len(images))
+            self.scaler.scale(loss).backward()
             whole += float(loss.detach())
         return whole
 
@@ -97,28 +103,22 @@ class TrainingStep:
             )
         self.at_once //= 2
         self._tell(
-            f"out of memory on the {self._device.name}: each step takes its {self._config.batch_size} slices "
+            f"out of memory on the {self._device.name}: each step takes its {self._config.step_slices} slices "
             f"{self.at_once} at a time"
         )
 
 
-def batch_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Dice of the whole batch, where empty slices do no harm, plus binary cross-entropy."""
-    dice: Tensor = DiceLoss(sigmoid=True, batch=True)(logits, masks)
-    return dice + functional.binary_cross_entropy_with_logits(logits, masks)
-
-
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Rate at a step: one-cycle rises to the highest rate and falls (Smith 2018), cosine only falls."""
-    peak = config.learning_rate
-    rise = _WARM_UP * steps if config.schedule == "one-cycle" else 0
-    if step < rise:
-        return _cosine(peak / 25, peak, step / rise)
-    return _cosine(peak, peak / 10_000, (step - rise) / max(steps - 1 - rise, 1))
-
-
-def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+def create_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimiser that a configuration names, for the weights that need a gradient."""
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rate, decay = config.learning_rate, config.weight_decay
+    match config.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(weights, rate, weight_decay=decay)
+        case "adam":
+            return torch.optim.Adam(weights, rate, weight_decay=decay)
+        case "sgd":
+            return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay, nesterov=config.momentum > 0)
 
 
 @torch.no_grad()

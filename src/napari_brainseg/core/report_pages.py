@@ -42,9 +42,9 @@ def scores_page(report: ScoreReport, scored: ScoredPredictions, *, on_progress: 
         index = _telling_slice(case)
         image, manual, prediction = _read_slice(scored.pairs[case.name], index)
         row = MontageRow(f"slice {case.slice_numbers[index]}", image, manual, prediction)
-        pictures.append(Picture(case, case.slice_numbers[index], _data(montage_png(row))))
+        pictures.append(Picture(case, case.slice_numbers[index], picture_data(montage_png(row))))
         on_progress(Progress("drawing", done, len(shown)))
-    return _render(
+    return render_page(
         "scores.html",
         report=report,
         summary=report.predictions.summary,
@@ -73,7 +73,7 @@ def comparison_page(
         on_progress(Progress("drawing", done, len(differing)))
     labels = list(report.predictions)
     dice = {label: _known({name: row[label] for name, row in comparison.dice.items()}) for label in labels}
-    return _render(
+    return render_page(
         "comparison.html",
         report=report,
         comparison=comparison,
@@ -102,7 +102,7 @@ def _differences(name: str, scored: Mapping[str, ScoredPredictions]) -> Picture:
     image, manual, _ = next(iter(slices.values()))
     number = cases[0].slice_numbers[index]
     predictions = {label: prediction for label, (_, _, prediction) in slices.items()}
-    return Picture(cases[0], number, _data(differences_png(f"slice {number}", image, manual, predictions)))
+    return Picture(cases[0], number, picture_data(differences_png(f"slice {number}", image, manual, predictions)))
 
 
 def _read_slice(pair: MaskPair, index: int) -> tuple[Array, Mask, Mask]:
@@ -154,11 +154,13 @@ def _dice_last(case: CaseScores) -> tuple[bool, float]:
     return case.scores.dice is None, case.scores.dice or 0
 
 
-def _data(png: bytes) -> str:
+def picture_data(png: bytes) -> str:
+    """Address of a picture that stands in the page itself."""
     return f"data:image/png;base64,{b64encode(png).decode()}"
 
 
-def _render(template: str, **content: Any) -> str:
+def render_page(template: str, **content: Any) -> str:
+    """Page made from a template of this package, which knows the colours and how figures are written."""
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__),
         autoescape=True,

@@ -1,71 +1,35 @@
 """Training a network: one plain loop that can be stopped, killed and resumed."""
 
 import copy
-import csv
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Generator, Tensor, nn
-from torch.nn import functional
+from torch import Generator
 
 from .augmentation import augment
 from .cases import Case, patient_of
-from .config import ModelConfig, PostprocessConfig, ScoreConfig, Settings, TrainConfig
-from .devices import Device, choose_device
-from .files import atomic_path
-from .masks import Mask, read_mask
-from .metrics import score_mask
-from .model_folders import INFO_FILE, ModelInfo, Provenance
+from .checkpoints import Checkpoint, keep_weights, load_best, load_checkpoint, save_best, save_checkpoint
+from .config import ModelConfig, TrainConfig
+from .devices import choose_training_device
+from .losses import create_loss
+from .model_folders import INFO_FILE, ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
-from .networks import SpaceToDepth, create_network, read_weights, write_weights
-from .optimisation import TrainingStep, average_weights, learning_rate
-from .postprocessing import postprocess
-from .preprocessing import Intensities, measure_intensities, neighbours, normalise
-from .progress import OnProgress, Progress, ignore_progress
-from .segmentation import Runner, predict
-from .volumes import Volume, read_volume
+from .networks import create_network, freeze_encoder
+from .optimisation import TrainingStep, average_weights
+from .progress import Cancelled, OnProgress, Progress, ignore_progress
+from .runs import RUN_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
+from .sampling import Sampler, cache_folder, make_batch, read_samples
+from .schedules import best_epoch, epochs_without_gain, learning_rate
+from .tensorboards import TensorBoard, check_tensorboard
+from .training_pace import TrainingPace
+from .training_reports import write_training_report
+from .validation import PreviewSlices, Validation, validate
 
-_CHECKPOINT_FILE = "last.safetensors"
-_RUN_FILE = "run.json"
-_HISTORY_FILE = "history.csv"
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One case in memory: its images, mask and intensities."""
-
-    patient: str
-    volume: Volume
-    mask: Mask
-    intensities: Intensities
-
-
-class Run(Settings):
-    """What a run folder says of itself, so that it can be resumed with nothing else."""
-
-    model: ModelConfig
-    training: TrainConfig
-    train_cases: tuple[str, ...]
-    validation_cases: tuple[str, ...]
-    parent_sha256: str | None = None
-
-
-class _Checkpoint(Settings):
-    """What a checkpoint says beside its tensors; as it is here before the first epoch."""
-
-    epoch: int = 0
-    seconds: float = 0.0
-    at_once: int | None = None
-    notes: tuple[str, ...] = ()
+_WHERE = {"device", "threads", "precision", "cache", "tensorboard"}
+"""Settings that may be others when a run is resumed: where and how to compute, not what."""
 
 
 def train(
@@ -82,15 +46,16 @@ def train(
 ) -> TrainedModel:
     """Train a network on cases with manual masks and write it to a model folder.
 
-    The weights kept are the running average at the end; no epoch is picked by its validation score, so the score of
-    the last epoch is an honest one.
+    The weights kept are the running average at the end; unless `config.keep` says so, no epoch is picked by its
+    validation score, so the score of the last epoch is an honest one.
 
     Parameters
     ----------
     train_cases, validation_cases : sequence of Case
         Usable cases with a mask for every slice, no patient on both sides; the latter may be empty.
     output : Path or str
-        The run folder, which becomes the model folder.
+        The run folder, which becomes the model folder; `runs` reads what stands in it meanwhile. Whoever calls
+        `runs.ask_to_stop` gets the model as it is then.
     model : ModelConfig, optional
         The network; the parent's if it is not given, and no other if there is one.
     config : TrainConfig, optional
@@ -98,220 +63,223 @@ def train(
     parent : str or Path, optional
         A model to start from.
     resume : bool
-        Go on with the run in `output`, after the last epoch it finished. Each epoch draws from a seed of its own, so
-        the result is that of a run never interrupted.
+        Go on with the run in `output`, after the last step that was saved. The result is that of a run never
+        interrupted. Settings that are not given are those of the run.
     command : str
         Recorded in the model.
     on_progress : callable
         Called after each step and epoch, and when memory runs out and a step has to take its slices in parts; it may
-        raise `Cancelled`, which leaves a run that can be resumed.
+        raise `Cancelled`, which leaves a run that can be resumed after the last epoch that ended.
+
+    Returns
+    -------
+    TrainedModel
+        Its `info.epoch` tells whether the run was ended early.
 
     Raises
     ------
     FileExistsError
         If there is a model or a run in `output` already and `resume` is not set.
     ValueError
-        If the cases cannot be trained on, a patient is on both sides or was trained on by the parent, the run to resume
-        was another one, the parent has another network, or the loss becomes NaN.
+        If the cases cannot be trained on, a patient is on both sides or was trained on by the parent or an ancestor of
+        it, the run to resume was another one, the parent has another network, or the loss becomes NaN.
+    Cancelled
+        If someone asked to stop before the first epoch ended.
     MemoryError
         If there is not enough for a single slice. What the last whole epoch left can be resumed.
     """
     output = Path(output)
+    before = read_run(output) if resume else None
+    if resume and before is None:
+        raise ValueError(f"{output} holds no run to resume")
+    if before:
+        model, config, parent = model or before.model, config or before.training, parent or before.parent
     config = config or TrainConfig()
     start = load_model(parent) if parent else None
     if start and model:
         _check_network(start.info.model, model)
-    model = start.info.model if start else model or ModelConfig()
     run = Run(
-        model=model,
+        model=model or (start.info.model.architecture if start else ModelConfig()),
         training=config,
         train_cases=tuple(case.name for case in train_cases),
         validation_cases=tuple(case.name for case in validation_cases),
         parent_sha256=start.info.provenance.weights_sha256 if start else None,
+        parent=_place_of(parent) if parent else None,
+        command=command,
     )
-    _check_patients(train_cases, validation_cases, start.info.train_cases if start else ())
-    _check_folder(output, run, resume=resume)
-    device = _for_training(choose_device(config.device, config.threads))
-    training = _read_samples(train_cases, model, on_progress)
-    validation = _read_samples(validation_cases, model, on_progress)
-    sampler = Sampler(training, config)
-    _write_run(output, run)
+    _check_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
+    _check_settings(config, has_validation=bool(validation_cases))
+    _check_folder(output, run, before)
+    device = choose_training_device(config.device, config.threads, config.precision)
+    model, loss, notes = run.model, create_loss(config), list[str]()
 
-    torch.manual_seed(config.seed)
-    network = (start.network if start else create_network(model)).to(device.name)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = copy.deepcopy(network)
-    notes: list[str] = []
+    def stop_or(report: Progress) -> None:
+        if is_stop_asked(output):
+            raise Cancelled("stopped before the first step")
+        on_progress(report)
 
     def tell(note: str) -> None:
         if note not in notes:
             notes.append(note)
             on_progress(Progress("training", epoch, config.epochs, note=note))
 
-    teach = TrainingStep(network, config, device, tell)
-    before = _load_checkpoint(output, network, averaged, teach.optimizer) if resume else _Checkpoint()
-    teach.at_once = before.at_once or config.batch_size
-    notes += before.notes
-    epoch = before.epoch
-    started = time.perf_counter() - before.seconds
-    dice: dict[str, float] = {}
+    every_case = [*train_cases, *validation_cases]
+    with StateFile(output, config.epochs) as state, cache_folder(every_case, config, output) as cache:
+        samples = read_samples(train_cases, model, cache, stop_or)
+        unseen = read_samples(validation_cases, model, cache, stop_or)
+        sampler = Sampler(samples, config)
+        if not resume:
+            write_run(output, run)
 
-    for epoch in range(before.epoch, config.epochs):
-        generator = Generator().manual_seed(config.seed + 1_000_003 * (epoch + 1))
-        torch.manual_seed(config.seed + 1_000_003 * (epoch + 1))
-        losses = []
-        network.train()
-        for number, chosen in enumerate(sampler.epoch(generator)):
-            step = epoch * sampler.steps + number
-            images, masks = make_batch(training, chosen, model, device)
-            images, masks = augment(images, masks, config.augmentation, config.window, generator)
-            rate = learning_rate(config, step, config.epochs * sampler.steps)
-            losses.append(teach(images, masks, rate))
-            average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
-            on_progress(Progress(f"epoch {epoch + 1}", number + 1, sampler.steps, {"loss": losses[-1]}))
-        metrics = {"loss": float(np.mean(losses)), "learning_rate": rate}
-        if validation and ((epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs):
-            dice = validate(averaged, validation, model, device, tell, on_progress)
-            metrics["validation_dice"] = fmean(dice.values())
-        seconds = time.perf_counter() - started
-        state = _Checkpoint(epoch=epoch + 1, seconds=seconds, at_once=teach.at_once, notes=tuple(notes))
-        _save_checkpoint(output, network, averaged, teach.optimizer, state)
-        _add_history(output, epoch + 1, seconds, metrics)
-        on_progress(Progress("training", epoch + 1, config.epochs, metrics, note="checkpoint saved"))
+        torch.manual_seed(config.seed)
+        network = (start.network if start else create_network(model)).to(device.name)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze_encoder(network, model)
+        averaged = copy.deepcopy(network)
+        teach = TrainingStep(network, config, device, tell)
+        generator = Generator()
+        done = load_checkpoint(output, averaged, teach, generator) if resume else Checkpoint()
+        notes += done.notes
+        epoch, losses, dice, parent_dice = done.epoch, list(done.losses), dict(done.dice), done.parent_dice
+        pace = TrainingPace(config, sampler.steps, done.seconds)
+        board = TensorBoard(output, config.tensorboard, epoch)
+        previews = PreviewSlices(unseen or samples, output, model, device, "" if unseen else ", training")
+        judged: Validation | None = None
 
-    info = ModelInfo(
-        name=output.name,
-        model=model,
-        training=config,
-        train_cases=run.train_cases,
-        validation_cases=run.validation_cases,
-        validation_dice=dice or validate(averaged, validation, model, device, tell, on_progress),
-        provenance=Provenance(
-            command=command,
-            device=f"{device} ({device.reason})",
-            seconds=round(time.perf_counter() - started, 1),
-            parent_sha256=run.parent_sha256,
-            notes=tuple(notes),
-        ),
-    )
-    return save_model(TrainedModel(info, averaged.eval().cpu()), output, overwrite=resume)
+        def judge() -> Validation:
+            found = validate(averaged, unseen, model, device, loss, tell, on_progress)
+            pace.took("validation")
+            return found
 
+        def save() -> None:
+            now = Checkpoint(
+                epoch=epoch,
+                losses=tuple(losses),
+                seconds=pace.seconds,
+                notes=tuple(notes),
+                dice=dice,
+                parent_dice=parent_dice,
+            )
+            save_checkpoint(output, now, averaged, teach, generator)
 
-class Sampler:
-    """Draws slices so that every patient counts the same, with a fixed share of slices with tumour.
+        if start and not done.seconds:
+            state.update(message="validating the model to start from")
+            parent_dice = judge().dice
+            previews.write(averaged, epoch)
+        state.update(status="running", epoch=epoch, step=len(losses), steps=sampler.steps, message="")
 
-    Parameters
-    ----------
-    samples : sequence of Sample
-        The training cases.
-    config : TrainConfig
-        Batch size, tumour share, slices per epoch.
+        while epoch < config.epochs and not _rests(config, dice) and not is_stop_asked(output):
+            if not losses:
+                generator.manual_seed(_epoch_seed(config, epoch))
+            torch.manual_seed(_epoch_seed(config, epoch))
+            network.train()
+            while len(losses) < sampler.steps:
+                step = epoch * sampler.steps + len(losses)
+                images, masks = make_batch(samples, sampler.draw(generator), model, device)
+                images, masks = augment(images, masks, config.augmentation, config.window, generator)
+                rate = learning_rate(config, step, config.epochs * sampler.steps, dice)
+                losses.append(teach(images, masks, rate))
+                average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
+                pace.took("step")
+                left = pace.seconds_left(epoch, len(losses))
+                state.update(step=len(losses), seconds=pace.seconds, seconds_left=left)
+                figures = {"loss": losses[-1], "minutes_left": left / 60}
+                on_progress(Progress(f"epoch {epoch + 1}", len(losses), sampler.steps, figures))
+                if is_stop_asked(output):
+                    break
+            if len(losses) < sampler.steps:
+                break
+            epoch += 1
+            row = EpochRow(epoch=epoch, seconds=round(pace.seconds, 1), loss=float(np.mean(losses)), learning_rate=rate)
+            losses = []
+            judged = None
+            if config.validates_after(epoch):
+                previews.write(averaged, epoch)
+                if unseen:
+                    judged = judge()
+                    row = row.model_copy(update={**judged.means, "seconds": round(pace.seconds, 1)})
+                    dice[epoch] = judged.means.get("validation_dice", 0.0)
+                    if best_epoch(dice) == epoch:
+                        save_best(output, averaged)
+            if config.keep_every and epoch % config.keep_every == 0:
+                keep_weights(output, averaged, epoch)
+            add_epoch(output, row)
+            save()
+            board.add(row)
+            state.update(epoch=epoch, step=0, seconds=pace.seconds)
+            pace.took("saving")
+            figures = row.model_dump(exclude={"epoch", "seconds"}, exclude_none=True)
+            on_progress(Progress("training", epoch, config.epochs, figures, note="checkpoint saved"))
 
-    Raises
-    ------
-    ValueError
-        If no slice has tumour.
-    """
-
-    def __init__(self, samples: Sequence[Sample], config: TrainConfig) -> None:
-        self._config = config
-        self._patients: dict[str, dict[bool, list[tuple[int, int]]]] = {}
-        for number, sample in enumerate(samples):
-            slices = self._patients.setdefault(sample.patient, {True: [], False: []})
-            for index, plane in enumerate(sample.mask):
-                slices[bool(plane.any())].append((number, index))
-        tumour_slices = sum(len(slices[True]) for slices in self._patients.values())
-        if not tumour_slices:
-            raise ValueError("no training slice has tumour: there is nothing to learn from")
-        count = config.epoch_slices or 2 * tumour_slices
-        self.steps = max(1, round(count / config.batch_size))
-
-    def epoch(self, generator: Generator) -> Iterator[list[tuple[int, int]]]:
-        """Batches of (case, slice) for one epoch."""
-        with_tumour = [slices for slices in self._patients.values() if slices[True]]
-        without = [slices for slices in self._patients.values() if slices[False]]
-        for _ in range(self.steps):
-            wanted = torch.rand(self._config.batch_size, generator=generator) < self._config.tumour_share
-            kinds = [bool(kind) or not without for kind in wanted]
-            patients = [_pick(with_tumour if kind else without, generator) for kind in kinds]
-            yield [_pick(patient[kind], generator) for patient, kind in zip(patients, kinds, strict=True)]
-
-
-def _pick(items: Sequence[_T], generator: Generator) -> _T:
-    return items[int(torch.randint(len(items), (1,), generator=generator))]
-
-
-def make_batch(
-    samples: Sequence[Sample], chosen: Sequence[tuple[int, int]], model: ModelConfig, device: Device
-) -> tuple[Tensor, Tensor]:
-    """Return normalised slices with their neighbours (B, S, C, Y, X), and masks (B, Y, X), on the device."""
-    height = max(samples[case].volume.shape[1] for case, _ in chosen)
-    width = max(samples[case].volume.shape[2] for case, _ in chosen)
-    images, masks = [], []
-    for case, index in chosen:
-        sample = samples[case]
-        array = sample.volume.array[neighbours(index, len(sample.mask), model.context)]
-        stored = torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32))
-        padding = [0, width - array.shape[2], 0, height - array.shape[1]]
-        slices = normalise(stored.permute(0, 3, 1, 2).to(device.name), [sample.intensities])
-        images.append(functional.pad(slices, padding, mode="replicate"))
-        masks.append(functional.pad(torch.from_numpy(sample.mask[index]), padding))
-    return torch.stack(images), torch.stack(masks).to(device.name)
-
-
-def _for_training(device: Device) -> Device:
-    """Small gradients vanish in float16; bfloat16 keeps them."""
-    return replace(device, dtype=torch.float32) if device.dtype == torch.float16 else device
-
-
-def validate(
-    network: SpaceToDepth,
-    samples: Sequence[Sample],
-    model: ModelConfig,
-    device: Device,
-    tell: Callable[[str], None],
-    on_progress: OnProgress,
-) -> dict[str, float]:
-    """Dice per volume of each case that has one, without flips and without post-processing."""
-    runner = Runner(network, device, batch_size=8, tta=False)
-    scores = {}
-    try:
-        for number, sample in enumerate(samples, start=1):
-            probability = predict(sample.volume, model, runner, range(len(sample.mask)))
-            mask = postprocess(probability, PostprocessConfig())
-            if (dice := score_mask(mask, sample.mask, config=ScoreConfig(distances=False)).dice) is not None:
-                scores[sample.volume.name] = dice
-            on_progress(Progress("validating", number, len(samples)))
-    finally:
-        network.to(device.name)  # the runner goes on with the CPU where memory runs out, training does not
-    for note in runner.notes:
-        tell(f"validation: {note}")
-    return scores
+        is_whole = epoch == config.epochs or _rests(config, dice)
+        if not is_whole:
+            state.update(status="stopping", message="saving")
+            save()
+            if not epoch:
+                raise Cancelled(
+                    "stopped before the first epoch ended: there is no model yet, but the run can be resumed"
+                )
+        kept = epoch
+        if config.keep == "best" and dice:
+            kept, judged = best_epoch(dice), None
+            load_best(output, averaged)
+            notes.append(f"weights of epoch {kept} of {epoch}, chosen by the validation Dice, which flatters them")
+        if unseen and (judged is None or losses):
+            judged = judge()
+        info = ModelInfo(
+            name=output.name,
+            model=model.architecture,
+            training=config,
+            train_cases=run.train_cases,
+            validation_cases=run.validation_cases,
+            validation_dice=judged.dice if judged else {},
+            parent_dice=parent_dice or {},
+            lineage=(*start.info.lineage, as_ancestor(start.info)) if start else (),
+            epoch=kept,
+            provenance=Provenance(
+                command=command,
+                device=f"{device} ({device.reason})",
+                seconds=round(pace.seconds, 1),
+                parent_sha256=run.parent_sha256,
+                notes=tuple(notes),
+            ),
+        )
+        trained = save_model(TrainedModel(info, averaged.eval().cpu()), output, overwrite=resume)
+        write_training_report(output, trained.info, judged.worst if judged else {})
+        ending = "finished" if is_whole else "stopped"
+        state.update(status=ending, seconds=pace.seconds, seconds_left=0.0 if is_whole else None, message="")
+    return trained
 
 
-def _read_samples(cases: Sequence[Case], model: ModelConfig, on_progress: OnProgress) -> list[Sample]:
-    samples = []
-    for number, case in enumerate(cases, start=1):
-        if not case.has_masks or None in case.masks:
-            raise ValueError(f"{case.name} has slices without a manual mask and cannot be trained on")
-        volume = read_volume(case)
-        mask = read_mask(case, volume)
-        assert mask is not None
-        samples.append(Sample(case.patient, volume, mask, measure_intensities(volume.array, model.normalisation)))
-        on_progress(Progress("reading", number, len(cases)))
-    return samples
+def _epoch_seed(config: TrainConfig, epoch: int) -> int:
+    return config.seed + 1_000_003 * (epoch + 1)
+
+
+def _rests(config: TrainConfig, dice: Mapping[int, float]) -> bool:
+    """Whether the validation Dice has not risen for so long that training ends."""
+    return 0 < config.patience <= epochs_without_gain(dice)
+
+
+def _place_of(parent: str | Path) -> str:
+    """The name of a shipped model, or the folder of another wherever the run is resumed."""
+    return str(Path(parent).absolute()) if model_folder(parent) == Path(parent) else str(parent)
 
 
 def _check_network(parents: ModelConfig, asked: ModelConfig) -> None:
     for name in ModelConfig.model_fields:
-        ours, theirs = getattr(asked, name), getattr(parents, name)
+        ours, theirs = getattr(asked.architecture, name), getattr(parents.architecture, name)
         if ours != theirs:
             raise ValueError(f"{name} {ours} was asked for, but the model to start from has {theirs}, which is kept")
+    if asked.pretrained:
+        raise ValueError("pretrained weights were asked for, but there is a model to start from: give only one of them")
 
 
-def _check_patients(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
+def _check_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
     if not train_cases:
         raise ValueError("there is no case to train on")
+    for case in (*train_cases, *validation_cases):
+        if not case.has_masks or None in case.masks:
+            raise ValueError(f"{case.name} has slices without a manual mask and cannot be trained on")
     if both := {case.patient for case in train_cases} & {case.patient for case in validation_cases}:
         raise ValueError(f"patient {min(both)} is among the training and the validation cases")
     if seen := {patient_of(name) for name in known} & {case.patient for case in validation_cases}:
@@ -320,77 +288,28 @@ def _check_patients(train_cases: Sequence[Case], validation_cases: Sequence[Case
         )
 
 
-def _check_folder(output: Path, run: Run, *, resume: bool) -> None:
-    path = output / _RUN_FILE
-    if resume:
-        if not path.is_file():
-            raise ValueError(f"{output} holds no run to resume")
-        try:
-            before = Run.model_validate_json(path.read_text("utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
-        if before != run:
-            raise ValueError(f"{path} describes a run with other cases or settings; resume with the same ones")
-        return
-    if existing := [name for name in (INFO_FILE, _RUN_FILE) if (output / name).exists()]:
+def _check_settings(config: TrainConfig, *, has_validation: bool) -> None:
+    watching = {
+        "the schedule plateau": config.schedule == "plateau",
+        "patience": config.patience > 0,
+        "keeping the best weights": config.keep == "best",
+    }
+    if not has_validation and (name := next((name for name, wanted in watching.items() if wanted), "")):
+        raise ValueError(f"{name} goes by the validation Dice, but there is no validation case")
+    if config.tensorboard:
+        check_tensorboard()
+
+
+def _check_folder(output: Path, run: Run, before: Run | None) -> None:
+    if before:
+        if _what(before) != _what(run):
+            raise ValueError(
+                f"{output / RUN_FILE} describes a run with other cases or settings; resume with the same ones"
+            )
+    elif existing := [name for name in (INFO_FILE, RUN_FILE) if (output / name).exists()]:
         raise FileExistsError(f"{output / existing[0]} exists already; resume that run or choose another folder")
 
 
-def _write_run(output: Path, run: Run) -> None:
-    """Only once all cases are read: what cannot be trained on leaves nothing behind that would be in the way."""
-    output.mkdir(parents=True, exist_ok=True)
-    with atomic_path(output / _RUN_FILE) as temporary:
-        temporary.write_text(run.model_dump_json(indent=1) + "\n", "utf-8")
-
-
-def _save_checkpoint(
-    output: Path, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer, state: _Checkpoint
-) -> None:
-    """Everything that the next epoch depends on, in one file, replaced in one move."""
-    tensors = {f"network.{name}": tensor for name, tensor in read_weights(network).items()}
-    tensors |= {f"averaged.{name}": tensor for name, tensor in read_weights(averaged).items()}
-    for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in values.items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(output / _CHECKPOINT_FILE) as temporary:
-        temporary.write_bytes(save(tensors, {"state": state.model_dump_json()}))
-
-
-def _load_checkpoint(
-    output: Path, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer
-) -> _Checkpoint:
-    path = output / _CHECKPOINT_FILE
-    if not path.is_file():  # stopped before the first epoch ended
-        return _Checkpoint()
-    try:
-        with safe_open(path, "pt") as file:
-            state = _Checkpoint.model_validate_json(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
-    for name, tensor in tensors.items():
-        part, rest = name.split(".", 1)
-        parts[part][rest] = tensor
-    write_weights(network, parts["network"])
-    write_weights(averaged, parts["averaged"])
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts["optimizer"].items():
-        number, key = name.split(".")
-        states.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-    return state
-
-
-def _add_history(output: Path, epoch: int, seconds: float, metrics: dict[str, float]) -> None:
-    """One row per epoch; rows of epochs that a kill undid are dropped."""
-    path = output / _HISTORY_FILE
-    columns = ["epoch", "seconds", "loss", "learning_rate", "validation_dice"]
-    rows = []
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows([*rows, {"epoch": epoch, "seconds": round(seconds, 1)} | metrics])
+def _what(run: Run) -> dict[str, Any]:
+    """All that decides the result of a run."""
+    return run.model_dump(exclude={"training": _WHERE, "parent": True, "command": True})

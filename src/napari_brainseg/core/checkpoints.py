@@ -1,0 +1,109 @@
+"""Checkpoints: everything that the next step depends on, in one file that is replaced in one move."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Generator, Tensor, nn
+
+from .config import Settings
+from .files import atomic_path
+from .networks import read_weights, write_weights
+from .optimisation import TrainingStep
+from .runs import BEST_FILE, CHECKPOINT_FILE, KEPT_FOLDER
+
+
+class Checkpoint(Settings):
+    """What a checkpoint says beside its tensors; as it is here before the first step.
+
+    Everything drawn at random comes from one generator, which begins each epoch with a seed of its own.
+    """
+
+    epoch: int = 0
+    losses: tuple[float, ...] = ()
+    """Of the steps that were taken in the epoch at hand."""
+
+    seconds: float = 0.0
+    at_once: int | None = None
+    notes: tuple[str, ...] = ()
+    dice: Mapping[int, float] = {}
+    """Mean validation Dice by epoch."""
+
+    parent_dice: Mapping[str, float] | None = None
+    scaler: Mapping[str, float] = {}
+
+
+def save_checkpoint(
+    folder: Path, state: Checkpoint, averaged: nn.Module, teach: TrainingStep, generator: Generator
+) -> None:
+    """Write the network, its average, the optimiser and the random generator."""
+    tensors = {f"network.{name}": tensor for name, tensor in read_weights(teach.network).items()}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in read_weights(averaged).items()}
+    for number, values in teach.optimizer.state_dict()["state"].items():
+        known = {name: value for name, value in values.items() if value is not None}
+        tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in known.items()}
+    if state.losses:
+        tensors["random.generator"] = generator.get_state()
+    state = state.model_copy(update={"at_once": teach.at_once, "scaler": teach.scaler.state_dict()})
+    _write(folder / CHECKPOINT_FILE, tensors, {"state": state.model_dump_json()})
+
+
+def load_checkpoint(folder: Path, averaged: nn.Module, teach: TrainingStep, generator: Generator) -> Checkpoint:
+    """Read what `save_checkpoint` wrote; nothing changes where a run was stopped before there was anything to save.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    path = folder / CHECKPOINT_FILE
+    if not path.is_file():
+        return Checkpoint()
+    try:
+        with safe_open(path, "pt") as file:
+            state = Checkpoint.model_validate_json(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}, "random": {}}
+    for name, tensor in tensors.items():
+        part, rest = name.split(".", 1)
+        parts[part][rest] = tensor
+    write_weights(teach.network, parts["network"])
+    write_weights(averaged, parts["averaged"])
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimizer"].items():
+        number, key = name.split(".")
+        states.setdefault(int(number), {})[key] = tensor
+    groups = teach.optimizer.state_dict()["param_groups"]
+    teach.optimizer.load_state_dict({"state": states, "param_groups": groups})
+    if state.scaler:
+        teach.scaler.load_state_dict(dict(state.scaler))
+    if state.losses:
+        generator.set_state(parts["random"]["generator"])
+    teach.at_once = state.at_once or teach.at_once
+    return state
+
+
+def save_best(folder: Path, network: nn.Module) -> None:
+    """Write the weights with the best validation Dice so far."""
+    _write(folder / BEST_FILE, read_weights(network))
+
+
+def load_best(folder: Path, network: nn.Module) -> None:
+    """Put the best weights into a network."""
+    write_weights(network, load_file(folder / BEST_FILE))
+
+
+def keep_weights(folder: Path, network: nn.Module, epoch: int) -> None:
+    """Write the weights of an epoch into a folder where they stay."""
+    (folder / KEPT_FOLDER).mkdir(exist_ok=True)
+    _write(folder / KEPT_FOLDER / f"epoch_{epoch:04d}.safetensors", read_weights(network))
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], about: dict[str, str] | None = None) -> None:
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, about)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
