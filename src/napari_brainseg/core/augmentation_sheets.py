@@ -13,10 +13,12 @@ from . import colours
 from .augmentation import augment
 from .cases import Case
 from .config import CHANNELS, FLAIR, AugmentationConfig, ModelConfig
+from .devices import Device
 from .exploration import largest_slice
 from .files import atomic_path
 from .masks import Mask, read_mask
-from .preprocessing import measure_intensities, neighbours, normalise
+from .preprocessing import measure_intensities
+from .sampling import Sample, make_batch
 from .volumes import Array, Volume, read_volume
 
 _ROWS, _COLUMNS = 3, 4
@@ -71,14 +73,12 @@ def draw_augmentation(
     """
     model = model or ModelConfig()
     index = largest_slice(mask)
-    slices = volume.array[neighbours(index, len(mask), model.context)].astype(np.float32)
-    measured = measure_intensities(volume.array, model.normalisation)
-    image = normalise(torch.from_numpy(slices).permute(0, 3, 1, 2), [measured]).unsqueeze(0)
-    truth = torch.from_numpy(mask[index]).unsqueeze(0)
+    sample = Sample(volume.name, volume, mask, measure_intensities(volume.array, model.normalisation))
+    device = Device("cpu", torch.float32, "a picture is quickly drawn")
     draw = Generator().manual_seed(seed)
     still = AugmentationConfig.model_validate("none")
     plain, varied = (
-        augment(image.expand(count, -1, -1, -1, -1), truth.expand(count, -1, -1), settings, window, draw)
+        augment(*make_batch([sample], [(0, index)] * count, model, device), settings, window, draw)
         for count, settings in ((1, still), (_ROWS * _COLUMNS - 1, config))
     )
     images, masks = (torch.cat(pair).numpy() for pair in zip(plain, varied, strict=True))
