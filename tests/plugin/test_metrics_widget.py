@@ -284,21 +284,29 @@ def test_distances_are_measured_off_the_gui_thread_and_shown_as_dots_until_then(
 
 
 def test_distances_of_masks_that_are_no_more_are_dropped(tab, masks, says, qtbot, monkeypatch):
-    started, go_on = [], threading.Event()
+    started, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def measure(*masks_and_settings):
-        started.append(1)
-        if len(started) == 1:
-            assert go_on.wait(10)
+        started.set()
+        assert go_on.wait(10)
+        ended.set()
         return score_mask(*masks_and_settings)
 
     monkeypatch.setattr(metrics_widget, "score_mask", measure)
     paint(masks[0])
-    qtbot.waitUntil(lambda: bool(started), timeout=10_000)
-    masks[0].undo()
-    qtbot.waitUntil(lambda: "distances" not in tab._tasks)
-    go_on.set()
+    qtbot.waitUntil(started.is_set, timeout=10_000)
+    headline = tab.headline.text()
+    with monkeypatch.context() as patch:
+        patch.setattr(tab, "_measure", lambda: None)
+        masks[0].undo()
+        qtbot.waitUntil(lambda: tab.headline.text() != headline)
+        go_on.set()
+        qtbot.waitUntil(ended.is_set)
+        qtbot.wait(200)
+        assert tab.is_measuring
+        assert tab.values["hd95"].text() == "..."
 
+    tab._measure()
     says(tab, *masks)
 
 
@@ -549,6 +557,7 @@ def test_a_closed_tab_lets_go_of_the_viewer(tab, viewer, masks, monkeypatch):
     assert not tab._timer.isActive()
     monkeypatch.setattr(tab, "look", lambda: pytest.fail("it still looks"))
     monkeypatch.setattr(tab.plot, "mark", lambda _: pytest.fail("it still follows the slider"))
+    monkeypatch.setattr(tab.plot, "set_theme", lambda *_: pytest.fail("it still follows the theme"))
     monkeypatch.setattr(tab.picker, "_on_change", lambda: pytest.fail("it still follows the layers"))
     viewer.dims.set_current_step(0, 3)
     masks[0].name = "other"
