@@ -16,7 +16,7 @@ from machine import describe_machine
 
 from napari_brainseg import find_cases, read_volume, write_phantom_cases
 
-ROUNDS = 5
+ROUNDS = 15
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         theirs.append(time.perf_counter() - started)
         assert np.array_equal(volume.array, loop)
     print(f"{describe_machine()}; {len(case.images)} slices")
-    print(f"read_volume {median(ours) * 1000:.0f} ms, tifffile.imread in a loop {median(theirs) * 1000:.0f} ms")
+    print(f"read_volume {median(ours) * 1000:.1f} ms, tifffile.imread in a loop {median(theirs) * 1000:.1f} ms")
     print(f"opening a case is {median(theirs) / median(ours):.1f} times faster, with the same pixels")
     started = time.perf_counter()
     slices = sum(len(read_volume(case).array) for case in cases)

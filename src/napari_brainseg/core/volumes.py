@@ -35,7 +35,7 @@ Affine = npt.NDArray[np.float64]
 AXES = ("L", "P", "S")
 """Directions in which x, y and z grow in every volume: a slice is shown as a radiologist expects it."""
 
-_READ_THREADS = min(4, os.cpu_count() or 1)
+_DECODERS = min(4, os.cpu_count() or 1)
 
 _SAMPLE = np.s_[:, ::16, ::4]
 """Sequences that agree in every sixteenth row and fourth column are one; two real ones differ nearly everywhere."""
@@ -212,16 +212,15 @@ def read_slice(file: Path) -> Array:
 
 
 def _read_slices(files: Sequence[Path]) -> Array:
-    """Slices in one array (Z, Y, X, 3); each thread takes every so many files and puts them where they belong."""
+    """Slices in one array (Z, Y, X, 3)."""
     raw = read_slice(files[0])
     first = _with_three_channels(raw, files[0], axes=2)
     stacked = np.empty((len(files), *first.shape), first.dtype)
     around = _bytes_around(raw, files[0]) if raw.shape == first.shape else None
+    others = [at for at, file in enumerate(files) if not (around and _read_between(around, file, stacked[at]))]
 
-    def fill(start: int) -> None:
-        for index in range(start, len(files), _READ_THREADS):
-            if around and _read_between(around, files[index], stacked[index]):
-                continue
+    def decode(start: int) -> None:
+        for index in others[start::_DECODERS]:
             array = _with_three_channels(read_slice(files[index]), files[index], axes=2)
             if array.shape != first.shape or array.dtype != first.dtype:
                 raise ValueError(
@@ -230,8 +229,9 @@ def _read_slices(files: Sequence[Path]) -> Array:
                 )
             stacked[index] = array
 
-    with ThreadPoolExecutor(_READ_THREADS) as pool:
-        list(pool.map(fill, range(_READ_THREADS)))
+    if others:  # only decoding gains by threads
+        with ThreadPoolExecutor(_DECODERS) as pool:
+            list(pool.map(decode, range(_DECODERS)))
     return stacked
 
 
