@@ -64,16 +64,18 @@ def move(
     moved = functional.grid_sample(images.flatten(1, 2), grid, padding_mode="border", align_corners=False)
     moved_masks = functional.grid_sample(masks.unsqueeze(1).float(), grid, align_corners=False)
     moved = moved.view(count, slices, channels, window, window)
-    swap = (torch.rand(count, generator=generator) < config.reverse).to(images.device)
-    moved = torch.where(swap.view(-1, 1, 1, 1, 1), moved.flip(1), moved)
+    swap = _choose(count, config.reverse, generator).to(images.device)
+    moved.index_copy_(0, swap, moved[swap].flip(1))
     return moved, (moved_masks >= 0.5).float()
 
 
 def drop_modalities(images: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
     """Put FLAIR in the place of pre- or post-contrast, as the data set does where a sequence is missing."""
     drop = torch.rand(len(images), len(CHANNELS), generator=generator) < config.modality_dropout
-    flair = images[:, :, _FLAIR : _FLAIR + 1]
-    return torch.where(drop.view(len(images), 1, len(CHANNELS), 1, 1).to(images.device), flair, images)
+    image, channel = (index.to(images.device) for index in drop.nonzero(as_tuple=True))
+    images = images.clone()
+    images[image, :, channel] = images[image, :, _FLAIR]
+    return images
 
 
 def vary_intensities(images: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
