@@ -27,6 +27,7 @@ TENSOR_MODULES = {
     "sampling",
     "segmentation",
     "training",
+    "training_plans",
     "validation",
 }
 """Modules of core that may load torch; opening and listing cases, forms and command-line flags need none of them."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .core.cases import Case as Case
     from .core.cases import find_cases as find_cases
-    from .core.cases import split_cases as split_cases
     from .core.config import ModelConfig as ModelConfig
     from .core.config import PostprocessConfig as PostprocessConfig
     from .core.config import ScoreConfig as ScoreConfig
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from .core.progress import Progress as Progress
     from .core.segmentation import Segmentation as Segmentation
     from .core.segmentation import segment as segment
+    from .core.splits import split_cases as split_cases
     from .core.training import train as train
     from .core.volumes import Volume as Volume
     from .core.volumes import read_volume as read_volume
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "cases": ("Case", "find_cases", "split_cases"),
+    "cases": ("Case", "find_cases"),
     "config": ("ModelConfig", "PostprocessConfig", "ScoreConfig", "SegmentConfig", "TrainConfig"),
     "evaluation": ("pair_masks", "score_cases", "summarise_scores"),
     "masks": ("read_mask", "write_mask"),
@@ -45,6 +45,7 @@ _MODULES = {
     "phantom": ("make_phantom", "write_phantom_cases"),
     "progress": ("Cancelled", "Progress"),
     "segmentation": ("Segmentation", "segment"),
+    "splits": ("split_cases",),
     "training": ("train",),
     "volumes": ("Volume", "read_volume", "volume_of_array"),
 }

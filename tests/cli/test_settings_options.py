@@ -7,7 +7,14 @@ import pytest
 import typer
 
 from napari_brainseg.cli import app
-from napari_brainseg.core.config import ModelConfig, PostprocessConfig, SegmentConfig, Settings, TrainConfig
+from napari_brainseg.core.config import (
+    AugmentationConfig,
+    ModelConfig,
+    PostprocessConfig,
+    SegmentConfig,
+    Settings,
+    TrainConfig,
+)
 from napari_brainseg.core.models import load_model
 
 COMMANDS: dict[str, tuple[type[Settings], ...]] = {
@@ -15,7 +22,7 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "demo": (SegmentConfig,),
     "train": (ModelConfig, TrainConfig),
 }
-GROUPS_INSIDE = {"normalisation", "augmentation"}
+GROUPS_INSIDE = {"normalisation", "augmentation"}  # the latter's flags have no defaults, its own name takes a preset
 FIELDS = [
     pytest.param(command, group, name, id=f"{command} {name}")
     for command, groups in COMMANDS.items()
@@ -45,9 +52,17 @@ def test_each_field_is_a_flag_with_its_description_and_default(command, group, n
         assert flag.secondary_opts == ["--no-" + name.replace("_", "-")]
 
 
-@pytest.mark.parametrize("name", sorted(GROUPS_INSIDE))
-def test_groups_inside_a_group_have_no_flag(name):
-    assert name not in [item.name for item in typer.main.get_command(app).commands["train"].params]
+def test_normalisation_has_no_flag():
+    assert "normalisation" not in [item.name for item in typer.main.get_command(app).commands["train"].params]
+
+
+@pytest.mark.parametrize("name", AugmentationConfig.model_fields)
+def test_each_field_of_the_augmentation_is_a_flag_without_a_default(name):
+    flag = option("train", name)
+
+    assert flag.opts == ["--" + name.replace("_", "-")]
+    assert flag.help == AugmentationConfig.model_fields[name].description
+    assert flag.default is None
 
 
 @pytest.mark.parametrize(
@@ -71,6 +86,9 @@ def test_groups_inside_a_group_have_no_flag(name):
         ("train", "--network", "vnet", "'unet', 'resunet', 'attention_unet'"),
         ("train", "--validation-share", "0.95", r"0\.9"),
         ("train", "--fold", "-1", "0"),
+        ("train", "--loss", "hinge", "'?dice_bce'?"),
+        ("train", "--rotation", "400", "less than or equal to 180"),
+        ("train", "--augmentation", "wild", "'?light'?"),
     ],
 )
 def test_a_value_out_of_bounds_is_a_usage_error_that_names_flag_and_bound(

@@ -1,15 +1,18 @@
 """``brainseg train``: from cases with manual masks to a model folder."""
 
 import json
+import os
 import shutil
+import signal
 
 import pytest
 
 from napari_brainseg.core import training
-from napari_brainseg.core.config import ModelConfig
+from napari_brainseg.core.config import AugmentationConfig, ModelConfig
 from napari_brainseg.core.model_folders import INFO_FILE, WEIGHTS_FILE, read_model_info
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.networks import SpaceToDepth
+from napari_brainseg.core.runs import read_state
 
 NETWORK = ("--filters", "4", "--filters", "8", "--filters", "8")
 QUICK = ("--epoch-slices", "4", "--batch-size", "2", "--window", "32", "--seed", "1", "--device", "cpu")
@@ -103,7 +106,7 @@ def test_a_fold_without_any_case_is_refused(train, patients, output, tmp_path):
 
     assert told.code == 1
     assert told.err.splitlines()[-1] == (
-        f"brainseg: fold 0 of {file} holds no usable case: there is nothing to validate on"
+        f"brainseg: {file}: fold 0 holds no usable case: there is nothing to validate on"
     )
     assert not output.exists()
 
@@ -111,12 +114,12 @@ def test_a_fold_without_any_case_is_refused(train, patients, output, tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("no JSON", "holds no folds"),
-        ("[]", "holds no folds"),
-        ('{"folds": 3}', "holds no folds"),
-        ('{"folds": [["anna"], 5]}', "holds no folds"),
-        ('{"folds": ["anna", "bert"]}', "holds no folds"),
-        ('{"folds": [["anna"], ["bert"]]}', "has 2 folds, numbered from 0, but fold 7 was asked for"),
+        ("no JSON", " holds no folds"),
+        ("[]", " holds no folds"),
+        ('{"folds": 3}', " holds no folds"),
+        ('{"folds": [["anna"], 5]}', " holds no folds"),
+        ('{"folds": ["anna", "bert"]}', " holds no folds"),
+        ('{"folds": [["anna"], ["bert"]]}', ": there are 2 folds, numbered from 0, but fold 7 was asked for"),
     ],
 )
 def test_a_bad_folds_file_is_one_line(train, patients, output, tmp_path, content, reason):
@@ -125,7 +128,7 @@ def test_a_bad_folds_file_is_one_line(train, patients, output, tmp_path, content
     told = train(patients, "--folds", file, "--fold", "7" if "7" in reason else "0")
 
     assert told.code == 1
-    assert told.err.startswith(f"brainseg: {file} {reason}")
+    assert told.err.startswith(f"brainseg: {file}{reason}")
     assert told.err.count("\n") == 1
     assert not output.exists()
 
@@ -200,6 +203,246 @@ def test_the_parents_own_network_may_be_asked_for(train, patients, output, tiny_
     told = train(patients, "--from", tiny_model, "--stem", "2", epochs=1)
 
     assert told.code == 0, told.err
+
+
+def test_a_number_of_folds_is_made(train, patients, output):
+    told = train(patients, "--folds", "2", "--fold", "1", epochs=1)
+    info = read_model_info(output)
+
+    assert told.code == 0, told.err
+    assert (len(info.train_cases), len(info.validation_cases)) == (2, 2)
+
+
+def test_too_many_folds_are_refused(train, patients, output):
+    told = train(patients, "--folds", "9")
+
+    assert (
+        told.err.splitlines()[-1]
+        == "brainseg: 9 folds were asked for; allowed are 2 to 4, the number of their patients"
+    )
+    assert not output.exists()
+
+
+def test_two_patients_are_enough_and_told_what_that_is_worth(train, patients, tmp_path, output):
+    data = tmp_path / "two"
+    for name in ("anna", "bert"):
+        shutil.copytree(patients / name, data / name)
+    told = train(data)
+
+    assert told.code == 0, told.err
+    assert "1 patient to validate on: enough to see whether training works, too few to tell how good" in told.err
+
+
+# Fine-tuning
+
+
+@pytest.fixture
+def parent(train, patients, output, tmp_path):
+    """A model trained on anna and dora, and validated on bert and carl."""
+    file = tmp_path / "halves.json"
+    file.write_text(json.dumps({"folds": [["anna", "dora"], ["bert", "carl"]]}))
+    assert train(patients, "--folds", file, "--fold", "1", epochs=1).code == 0
+    return output.rename(tmp_path / "parent")
+
+
+def test_cases_that_the_parent_was_validated_on_stay_and_both_scores_are_said(brainseg, patients, parent, output):
+    told = brainseg("train", patients, "--output", output, *QUICK, "--epochs", "1", "--from", parent)
+    info = read_model_info(output)
+
+    assert told.code == 0, told.err
+    assert (info.train_cases, info.validation_cases) == (("anna", "dora"), ("bert", "carl"))
+    assert f"bert: Dice {info.validation_dice['bert']:.3f}, before {info.parent_dice['bert']:.3f}\n" in told.out
+
+
+def test_a_case_that_the_parent_was_trained_on_is_refused_only_where_a_fold_asks_for_it(
+    brainseg, patients, parent, output, folds
+):
+    told = brainseg("train", patients, "--output", output, *QUICK, "--from", parent, "--folds", folds)
+
+    assert told.code == 1
+    assert "the model to start from was trained on patient anna" in told.err.splitlines()[-1]
+
+
+def test_blocks_are_frozen_while_fine_tuning(brainseg, patients, parent, output):
+    frozen = ("--freeze-encoder-blocks", "1", "--epochs", "1", "--from", parent)
+    told = brainseg("train", patients, "--output", output, *QUICK, *frozen)
+
+    assert told.code == 0, told.err
+
+
+# Settings from a file
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", "filters: [4, 8, 8]\nepochs: 1\nepoch-slices: 4\nbatch_size: 2\naugmentation: light\n"),
+        ("a.json", '{"filters": [4, 8, 8], "epochs": 1, "epoch_slices": 4, "batch_size": 2, "augmentation": "light"}'),
+        (
+            "a.yml",
+            "model: {filters: [4, 8, 8]}\ntraining: {epochs: 1, epoch_slices: 4, batch_size: 2, augmentation: light}",
+        ),
+    ],
+)
+def test_settings_come_from_a_file_and_flags_win(brainseg, patients, output, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    flags = ("--window", "32", "--device", "cpu", "--batch-size", "3", "--rotation", "5")
+    told = brainseg("train", patients, "--output", output, "--config", tmp_path / name, *flags)
+    info = read_model_info(output)
+
+    assert told.code == 0, told.err
+    assert info.model == ModelConfig(filters=(4, 8, 8))
+    assert (info.training.epochs, info.training.batch_size, info.training.window) == (1, 3, 32)
+    assert info.training.augmentation == AugmentationConfig.model_validate({"preset": "light", "rotation": 5})
+
+
+def test_settings_of_another_run_are_taken_whole(train, brainseg, patients, output, tmp_path):
+    train(patients, "--loss", "tversky")
+    told = brainseg("train", patients, "--output", tmp_path / "again", "--config", output / "run.json")
+
+    assert told.code == 0, told.err
+    assert read_model_info(tmp_path / "again").training == read_model_info(output).training
+    assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == (output / WEIGHTS_FILE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.txt", "epochs: 1", " is neither YAML nor JSON by its name"),
+        ("a.yaml", "epochs: [", " cannot be read: "),
+        ("a.json", "{", " cannot be read: "),
+        ("a.yaml", "- 3", " holds no settings"),
+        ("a.yaml", "epoch: 3", ": there is no setting epoch; allowed are network, filters"),
+        ("a.yaml", "training: {stem: 2}", ": stem does not belong under training"),
+        ("a.yaml", "epochs: 0", ": epochs: Input should be greater than or equal to 1"),
+        ("a.yaml", "augmentation: wild", ": augmentation: "),
+    ],
+)
+def test_a_bad_file_of_settings_is_one_line(brainseg, patients, output, tmp_path, name, text, reason):
+    (tmp_path / name).write_text(text)
+    told = brainseg("train", patients, "--output", output, "--config", tmp_path / name)
+
+    assert told.code == 1
+    assert told.err.startswith(f"brainseg: {tmp_path / name}{reason}")
+    assert told.err.count("\n") == 1
+    assert not output.exists()
+
+
+# Asked what would be done
+
+
+@pytest.mark.parametrize("cache", ["auto", "disk"])
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(train, patients, output, tmp_path, files_of, cache):
+    before = files_of(tmp_path)
+    told = train(patients, "--dry-run", "--cache", cache, epochs=3)
+
+    assert told.code == 0, told.err
+    assert files_of(tmp_path) == before
+    assert not output.exists()
+    assert "to train on: 3 patients, 3 cases, 18 slices, " in told.out
+    assert "to validate on: 1 patient, 1 case, 6 slices, " in told.out
+    assert "network: unet, " in told.out
+    assert f"images: 0.0 GB {'in memory' if cache == 'auto' else 'on the disk'}; " in told.out
+    assert "one step of 2 slices: " in told.out
+    assert "2 steps an epoch" in told.out
+    assert "\n3 epochs: about " in told.out
+    assert told.out.endswith("nothing was written\n")
+
+
+def test_a_dry_run_refuses_what_training_would(train, patients, output):
+    told = train(patients, "--dry-run", "--validation-share", "0", "--patience", "3")
+
+    assert told.code == 1
+    assert told.err.splitlines()[-1] == (
+        "brainseg: patience goes by the validation Dice, but there is no validation case"
+    )
+
+
+# Stopped and resumed
+
+
+@pytest.fixture
+def press(monkeypatch):
+    """Press Ctrl-C after so many steps, given times."""
+
+    def after(*steps):
+        average, calls = training.average_weights, []
+
+        def count(*arguments):
+            calls.append(arguments)
+            average(*arguments)
+            if len(calls) in steps:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(training, "average_weights", count)
+
+    return after
+
+
+def test_first_ctrl_c_finishes_the_step_and_leaves_a_model(train, brainseg, patients, output, press, tmp_path):
+    press(3)
+    told = train(patients)
+
+    assert told.code == 130
+    assert "stopping: this step is finished and saved; press Ctrl-C again to stop at once\n" in told.err
+    assert "after epoch 1 of 2" in told.out
+    assert load_model(output).info.epoch == 1
+    assert read_state(output).status == "stopped"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    told = brainseg("train", patients, "--output", output, "--resume")
+    assert told.code == 0, told.err
+    output.rename(tmp_path / "resumed")
+    train(patients)
+    assert (tmp_path / "resumed" / WEIGHTS_FILE).read_bytes() == (output / WEIGHTS_FILE).read_bytes()
+
+
+def test_ctrl_c_in_the_first_epoch_is_one_line(train, patients, output, press):
+    press(1)
+    told = train(patients)
+
+    assert told.code == 130
+    assert "stopped before the first epoch ended: there is no model yet, but the run can be resumed\n" in told.err
+    assert train(patients, "--resume").code == 0
+
+
+def test_second_ctrl_c_stops_at_once(train, patients, output, monkeypatch):
+    average, calls = training.average_weights, []
+
+    def twice(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        average(*arguments)
+
+    monkeypatch.setattr(training, "average_weights", twice)
+    told = train(patients)
+
+    assert told.code == 130
+    assert told.err.endswith("stopped\n")
+    assert len(calls) == 3
+    assert not (output / INFO_FILE).exists()
+    assert read_state(output).message == "stopped at once"
+
+
+def test_a_run_goes_on_with_its_own_split_and_settings(train, brainseg, interrupted, patients, output, tmp_path):
+    data = shutil.copytree(patients, tmp_path / "data")
+    shutil.copytree(patients / "anna", data / "emil")
+    for file in (data / "emil").iterdir():
+        file.rename(file.with_name(file.name.replace("anna", "emil")))
+    told = brainseg("train", data, "--output", output, "--resume")
+
+    assert told.code == 0, told.err
+    info = read_model_info(output)
+    assert "emil" not in (*info.train_cases, *info.validation_cases)
+    assert info.training.epochs == 2
+
+
+def test_a_case_of_the_run_that_is_gone_is_named(interrupted, brainseg, patients, output):
+    told = brainseg("train", patients / "anna", "--output", output, "--resume")
+
+    assert told.code == 1
+    assert f"not among the usable cases of {patients / 'anna'}, but part of the run to resume" in told.err
 
 
 @pytest.fixture

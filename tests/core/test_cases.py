@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_brainseg.core.cases import Case, find_cases, split_cases
+from napari_brainseg.core.cases import Case, find_cases
 from napari_brainseg.core.progress import Cancelled, Progress
 
 Touch = Callable[[str, Sequence[str]], Path]
@@ -344,42 +344,6 @@ def test_case_folder_without_permission_is_listed_with_the_reason(
 def test_patient_and_site_of_a_name(name: str, patient: str, site: str) -> None:
     case = Case(name, Path(), "slices")
     assert (case.patient, case.site) == (patient, site)
-
-
-def visits(count: int, times: int = 2) -> list[Case]:
-    return [
-        Case(f"TCGA_CS_{4000 + patient}_1996010{visit}", Path(), "slices")
-        for patient in range(count)
-        for visit in range(times)
-    ]
-
-
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
-def test_split_keeps_visits_of_a_patient_together(share: float) -> None:
-    cases = visits(10)
-    train, validation = split_cases(cases, share, seed=3)
-    patients = [{case.patient for case in part} for part in (train, validation)]
-    assert not patients[0] & patients[1]
-    assert len(train) + len(validation) == len(cases)
-    assert len(patients[1]) == min(max(1, share * 10), 9)
-
-
-def test_split_is_the_same_for_the_same_seed_in_any_order() -> None:
-    cases = visits(10)
-    once = {case.name for case in split_cases(cases, 0.3, seed=5)[1]}
-    assert once == {case.name for case in split_cases(cases[::-1], 0.3, seed=5)[1]}
-    others = [{case.name for case in split_cases(cases, 0.3, seed=seed)[1]} for seed in range(5)]
-    assert any(other != once for other in others)
-
-
-def test_split_of_two_patients_gives_one_each() -> None:
-    train, validation = split_cases(visits(2), 0.1)
-    assert (len({case.patient for case in train}), len({case.patient for case in validation})) == (1, 1)
-
-
-def test_split_of_one_patient_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 2 patients, but there is 1"):
-        split_cases(visits(1, times=3), 0.5)
 
 
 def test_single_picture_beside_the_slices_is_no_case(touch: Touch) -> None:

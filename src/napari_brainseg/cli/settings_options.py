@@ -3,8 +3,8 @@
 import functools
 import inspect
 import typing
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -13,9 +13,12 @@ from pydantic.fields import FieldInfo
 from ..core.config import Settings
 
 Command = Callable[..., None]
+_Group = TypeVar("_Group", bound=Settings)
 
 
-def settings_options(changes: type[Settings] | None = None) -> Callable[[Command], Command]:
+def settings_options(
+    changes: type[Settings] | None = None, typed: Sequence[type[Settings]] = ()
+) -> Callable[[Command], Command]:
     """Return a decorator that replaces a command's parameters that are groups of settings by one flag per field.
 
     Groups inside a group get no flags. Two groups that share a field share its flag.
@@ -25,24 +28,30 @@ def settings_options(changes: type[Settings] | None = None) -> Callable[[Command
     changes : type of Settings, optional
         One more group, whose flags have no defaults: the command gets those that were given as a dictionary in its
         parameter ``changes``.
+    typed : sequence of type of Settings
+        More groups, whose settings a file or a model may give as well: the command, which must take the context as
+        ``call``, gets those that were typed as a dictionary in its parameter ``typed``.
     """
 
     def decorate(command: Command) -> Command:
         hints = typing.get_type_hints(command, include_extras=True)
         groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
-        options = _flat_fields(*groups.values())
+        options = _flat_fields(*groups.values(), *typed)
         optional = _flat_fields(changes) if changes else {}
-        handled = {*groups, *(["changes"] if changes else [])}
+        handled = {*groups, *(["changes"] if changes else []), *(["typed"] if typed else [])}
         plain = [item for name, item in inspect.signature(command).parameters.items() if name not in handled]
 
         @functools.wraps(command)
         def with_flags(**values: Any) -> None:
             given = {name: values.pop(name) for name in options}
+            if typed:
+                source = values["call"].get_parameter_source
+                values["typed"] = {name: value for name, value in given.items() if source(name).name == "COMMANDLINE"}
             for name, group in groups.items():
-                values[name] = _checked(group, {field: given[field] for field in group.model_fields if field in given})
+                values[name] = checked(group, {field: given[field] for field in group.model_fields if field in given})
             if changes:
                 chosen = {name: value for name in optional if (value := values.pop(name)) is not None}
-                _checked(changes, chosen)
+                checked(changes, chosen)
                 values["changes"] = chosen
             command(**values)
 
@@ -66,7 +75,8 @@ def _is_group(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
-def _checked(group: type[Settings], values: dict[str, Any]) -> Settings:
+def checked(group: type[_Group], values: Mapping[str, Any]) -> _Group:
+    """Make a group of settings; a value out of bounds is a usage error that names its flag."""
     try:
         return group.model_validate(values)
     except ValidationError as error:

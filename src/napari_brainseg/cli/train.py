@@ -1,75 +1,120 @@
 """``brainseg train``: cases with manual masks to a model."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
-from ..core.cases import Case, find_cases, split_cases
-from ..core.config import ModelConfig, Settings, TrainConfig
-from ..core.model_folders import read_model_info
+from ..core.cases import Case, find_cases
+from ..core.config import AugmentationConfig, AugmentationName, ModelConfig, TrainConfig
+from ..core.model_folders import ModelInfo, read_model_info
+from ..core.progress import Cancelled
+from ..core.runs import REPORT_FILE, Run, read_run
+from ..core.settings_files import read_settings
+from ..core.splits import Sides, read_folds, split_by_folds, split_cases, split_into_folds, worth_of
 from .console import complain, progress_shown, say
-from .settings_options import settings_options
+from .interrupts import gentle_interrupts, saying_so
+from .plans import say_plan
+from .settings_options import checked, settings_options
+
+_INTERRUPTED = 130
 
 
-@settings_options()
+@settings_options(changes=AugmentationConfig, typed=(ModelConfig, TrainConfig))
 def train(
     call: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder of cases with manual masks.")],
     output: Annotated[Path, typer.Option(help="Model folder to make.")],
-    model: ModelConfig,
-    config: TrainConfig,
+    typed: dict[str, Any],
+    changes: dict[str, Any],
     parent: Annotated[str | None, typer.Option("--from", help="Model to start from; its network is used.")] = None,
-    folds: Annotated[Path | None, typer.Option(help="JSON file with lists of case names under 'folds'.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML or JSON file of settings, such as another run's run.json; flags win.")
+    ] = None,
+    augmentation: Annotated[
+        AugmentationName | None, typer.Option(help="Preset that the augmentation starts from.")
+    ] = None,
+    folds: Annotated[
+        str | None, typer.Option(help="How many folds to make, or a JSON file with lists of case names under 'folds'.")
+    ] = None,
     fold: Annotated[int, typer.Option(min=0, help="Which of the folds to validate on, from 0.")] = 0,
     validation_share: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of patients to validate on, where no folds are given.")
     ] = 0.2,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and how long it would take, and write nothing.")
+    ] = False,
 ) -> None:
     """Train a network, split by patient, and write a model folder."""
-    if parent:
-        model = read_model_info(parent).model.changed(_typed(call, model))
+    before = read_run(output) if resume else None
+    if resume and before is None:
+        raise ValueError(f"{output} holds no run to resume")
+    parent = parent or (before.parent if before else None)
+    old = read_model_info(parent) if parent else None
+    model, training = _settings(before, old, config, typed)
+    if augmentation or changes:
+        base = {"preset": augmentation} if augmentation else training.augmentation.model_dump()
+        training = training.changed({"augmentation": checked(AugmentationConfig, {**base, **changes})})
     with progress_shown() as on_progress:
         usable = _usable(find_cases(folder, on_progress=on_progress))
     if not usable:
         raise ValueError(f"{folder} holds no case that can be trained on")
-    if folds:
-        training, validation = _split_by_folds(usable, folds, fold)
-    elif validation_share:
-        training, validation = split_cases(usable, validation_share, config.seed)
+    if before:
+        sides = _sides_of(before, usable, folder)
     else:
-        training, validation = usable, []
-    complain(f"{len(training)} cases to train on, {len(validation)} to validate on")
+        sides = _split(usable, folds, fold, validation_share, training.seed, old)
+    complain(f"{len(sides[0])} cases to train on, {len(sides[1])} to validate on")
+    if worth := worth_of(sides[1]):
+        complain(worth)
+    if dry_run:
+        _say_what_would_be_done(sides, model, training, parent)
+        return
     from ..core.training import train as train_model
 
-    with progress_shown() as on_progress:
-        trained = train_model(
-            training,
-            validation,
-            output,
-            model,
-            config,
-            parent=parent,
-            resume=resume,
-            command=call.obj,
-            on_progress=on_progress,
-        )
-    info = trained.info
-    for name, dice in info.validation_dice.items():
-        say(f"{name}: Dice {dice:.3f}")
-    score = "not validated" if info.mean_dice is None else f"mean Dice per volume {info.mean_dice:.3f}"
-    say(f"{output}: {score}, {info.provenance.seconds / 60:.0f} min on {info.provenance.device}")
+    try:
+        with gentle_interrupts(output) as interrupts, progress_shown() as on_progress:
+            trained = train_model(
+                *sides,
+                output,
+                model,
+                training,
+                parent=parent,
+                resume=resume,
+                command=call.obj,
+                on_progress=saying_so(interrupts, on_progress),
+            )
+    except Cancelled as stop:
+        complain(str(stop))
+        raise typer.Exit(_INTERRUPTED) from stop
+    _say_scores(trained.info, output)
+    if interrupts.asked:
+        complain("--resume goes on where it was stopped")
+        raise typer.Exit(_INTERRUPTED)
 
 
-def _typed(call: typer.Context, settings: Settings) -> dict[str, Any]:
-    """Those of the settings whose flags were typed, rather than left at their defaults."""
-    sources = {name: call.get_parameter_source(name) for name in type(settings).model_fields}
-    return {
-        name: getattr(settings, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"
-    }
+def _settings(
+    before: Run | None, parent: ModelInfo | None, file: Path | None, typed: dict[str, Any]
+) -> tuple[ModelConfig, TrainConfig]:
+    """Defaults, or what a run to resume had, or the parent's network; then those of a file; then those typed."""
+    model = before.model if before else parent.model.architecture if parent else ModelConfig()
+    training = before.training if before else TrainConfig()
+    found = read_settings(file) if file else {"model": {}, "training": {}}
+    both = model.model_dump() | found["model"], training.model_dump() | found["training"]
+    if file:
+        try:
+            ModelConfig.model_validate(both[0])
+            TrainConfig.model_validate(both[1])
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    flags = [
+        {name: value for name, value in typed.items() if name in group.model_fields}
+        for group in (ModelConfig, TrainConfig)
+    ]
+    return checked(ModelConfig, both[0] | flags[0]), checked(TrainConfig, both[1] | flags[1])
 
 
 def _usable(cases: Sequence[Case]) -> list[Case]:
@@ -82,37 +127,59 @@ def _usable(cases: Sequence[Case]) -> list[Case]:
     return usable
 
 
-def _split_by_folds(cases: Sequence[Case], path: Path, fold: int) -> tuple[list[Case], list[Case]]:
-    folds = _read_folds(path)
-    if fold >= len(folds):
-        raise ValueError(f"{path} has {len(folds)} folds, numbered from 0, but fold {fold} was asked for")
-    usable = {case.name for case in cases}
-    listed = {name for names in folds for name in names}
+def _split(
+    cases: Sequence[Case], folds: str | None, fold: int, share: float, seed: int, parent: ModelInfo | None
+) -> Sides:
+    if folds and folds.isdecimal():
+        return split_into_folds(cases, int(folds), fold, seed, parent=parent)
+    if folds:
+        return _split_by_file(cases, Path(folds), fold)
+    return split_cases(cases, share, seed, parent=parent) if share else (list(cases), [])
+
+
+def _split_by_file(cases: Sequence[Case], path: Path, fold: int) -> Sides:
+    lists = read_folds(path)
+    try:
+        sides = split_by_folds(cases, lists, fold)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    usable, listed = {case.name for case in cases}, {name for names in lists for name in names}
     if unlisted := [case.name for case in cases if case.name not in listed]:
         complain(f"{_names(unlisted)} left out: in none of the folds")
-    if absent := [name for names in folds for name in names if name not in usable]:
+    if absent := [name for names in lists for name in names if name not in usable]:
         complain(f"{_names(absent)} in the folds but not among the usable cases")
-    held_out = set(folds[fold])
-    if not held_out & usable:
-        raise ValueError(f"fold {fold} of {path} holds no usable case: there is nothing to validate on")
-    return (
-        [case for case in cases if case.name in listed - held_out],
-        [case for case in cases if case.name in held_out],
-    )
+    return sides
 
 
-def _read_folds(path: Path) -> list[list[str]]:
-    try:
-        folds = json.loads(path.read_text("utf-8"))["folds"]
-        are_names = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in folds)
-    except (ValueError, KeyError, TypeError):
-        are_names = False
-    if not are_names:
-        raise ValueError(f"{path} holds no folds; allowed is JSON like {{'folds': [['case a'], ['case b']]}}")
-    return list(folds)
+def _sides_of(run: Run, cases: Sequence[Case], folder: Path) -> Sides:
+    """The split of a run that is to go on."""
+    by_name = {case.name: case for case in cases}
+    if absent := [name for name in (*run.train_cases, *run.validation_cases) if name not in by_name]:
+        raise ValueError(f"{_names(absent)} not among the usable cases of {folder}, but part of the run to resume")
+    return [by_name[name] for name in run.train_cases], [by_name[name] for name in run.validation_cases]
 
 
 def _names(names: Sequence[str]) -> str:
     """A few of the names, and how many more there are."""
     more = f" and {len(names) - 5} more are" if len(names) > 5 else " are" if len(names) > 1 else " is"
     return ", ".join(names[:5]) + more
+
+
+def _say_what_would_be_done(sides: Sides, model: ModelConfig, config: TrainConfig, parent: str | None) -> None:
+    from ..core.training_plans import plan_training
+
+    with progress_shown() as on_progress:
+        plan = plan_training(*sides, model, config, parent=parent, on_progress=on_progress)
+    say_plan(plan, sides, model, config)
+
+
+def _say_scores(info: ModelInfo, output: Path) -> None:
+    for name, dice in info.validation_dice.items():
+        old = info.parent_dice.get(name)
+        say(f"{name}: Dice {dice:.3f}" + (f", before {old:.3f}" if old is not None else ""))
+    score = "not validated" if info.mean_dice is None else f"mean Dice per volume {info.mean_dice:.3f}"
+    assert info.training
+    epochs = "" if info.epoch == info.training.epochs else f", after epoch {info.epoch} of {info.training.epochs}"
+    minutes = info.provenance.seconds / 60
+    say(f"{output / REPORT_FILE} shows how it went")
+    say(f"{output}: {score}{epochs}, {minutes:.0f} min on {info.provenance.device}")

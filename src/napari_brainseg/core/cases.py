@@ -1,7 +1,6 @@
 """Which files on disk make up a patient's case, and what is wrong with them. Nothing is decoded here."""
 
 import os
-import random
 import re
 import struct
 from collections import Counter, defaultdict
@@ -181,37 +180,6 @@ def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress) -> l
         folders = _folders(path, results, on_progress)
         found = [case for folder in folders for case in _cases_in(folder, is_root=folder == path)]
     return sorted(_with_distinct_names(found), key=natsort_keygen(key=lambda case: case.name))
-
-
-def split_cases(cases: Sequence[Case], share: float, seed: int = 0) -> tuple[list[Case], list[Case]]:
-    """Cases to train on and cases to validate on, no patient on both sides.
-
-    Parameters
-    ----------
-    cases : sequence of Case
-        At least two patients.
-    share : float
-        Share of patients to validate on; at least one, and never all.
-    seed : int
-        The same seed gives the same split.
-
-    Raises
-    ------
-    ValueError
-        If the cases belong to fewer than two patients.
-    """
-    patients = sorted({case.patient for case in cases})
-    if len(patients) < 2:
-        raise ValueError(
-            f"splitting by patient needs at least 2 patients, but there is {len(patients)}: add more, or train without "
-            "validation"
-        )
-    count = min(max(1, round(share * len(patients))), len(patients) - 1)
-    held_out = set(random.Random(seed).sample(patients, count))
-    return (
-        [case for case in cases if case.patient not in held_out],
-        [case for case in cases if case.patient in held_out],
-    )
 
 
 def _folders(root: Path, results: bool, on_progress: OnProgress) -> Iterator[Path]:

@@ -69,11 +69,6 @@ def peek(case: Case) -> Peek:
     return _peek((prod(planes[:-2]), *planes[-2:]), np.dtype(dtype), missing)
 
 
-def has_missing_sequence(case: Case) -> bool:
-    """Whether a case is known to lack a sequence, as far as a look tells."""
-    return bool(peek(case).missing)
-
-
 def free_bytes() -> int:
     """Memory that is free now."""
     return int(psutil.virtual_memory().available)

@@ -3,33 +3,30 @@
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator
 
 from .augmentation import augment
-from .cases import Case, patient_of
+from .cases import Case
 from .checkpoints import Checkpoint, keep_weights, load_best, load_checkpoint, save_best, save_checkpoint
 from .config import ModelConfig, TrainConfig
 from .devices import choose_training_device
 from .losses import create_loss
-from .model_folders import INFO_FILE, ModelInfo, Provenance, as_ancestor, model_folder
+from .model_folders import ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
 from .networks import create_network, freeze_encoder
 from .optimisation import TrainingStep, average_weights
 from .progress import Cancelled, OnProgress, Progress, ignore_progress
-from .runs import RUN_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
+from .runs import EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
 from .sampling import Sampler, cache_folder, make_batch, read_samples
 from .schedules import best_epoch, epochs_without_gain, learning_rate
-from .tensorboards import TensorBoard, check_tensorboard
+from .tensorboards import TensorBoard
+from .training_checks import check_cases, check_folder, check_network, check_settings
 from .training_pace import TrainingPace
 from .training_reports import write_training_report
 from .validation import PreviewSlices, Validation, validate
-
-_WHERE = {"device", "threads", "precision", "cache", "tensorboard"}
-"""Settings that may be others when a run is resumed: where and how to compute, not what."""
 
 
 def train(
@@ -97,7 +94,7 @@ def train(
     config = config or TrainConfig()
     start = load_model(parent) if parent else None
     if start and model:
-        _check_network(start.info.model, model)
+        check_network(start.info.model, model)
     run = Run(
         model=model or (start.info.model.architecture if start else ModelConfig()),
         training=config,
@@ -107,9 +104,9 @@ def train(
         parent=_place_of(parent) if parent else None,
         command=command,
     )
-    _check_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
-    _check_settings(config, has_validation=bool(validation_cases))
-    _check_folder(output, run, before)
+    check_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
+    check_settings(config, has_validation=bool(validation_cases))
+    check_folder(output, run, before)
     device = choose_training_device(config.device, config.threads, config.precision)
     model, loss, notes = run.model, create_loss(config), list[str]()
 
@@ -263,53 +260,3 @@ def _rests(config: TrainConfig, dice: Mapping[int, float]) -> bool:
 def _place_of(parent: str | Path) -> str:
     """The name of a shipped model, or the folder of another wherever the run is resumed."""
     return str(Path(parent).absolute()) if model_folder(parent) == Path(parent) else str(parent)
-
-
-def _check_network(parents: ModelConfig, asked: ModelConfig) -> None:
-    for name in ModelConfig.model_fields:
-        ours, theirs = getattr(asked.architecture, name), getattr(parents.architecture, name)
-        if ours != theirs:
-            raise ValueError(f"{name} {ours} was asked for, but the model to start from has {theirs}, which is kept")
-    if asked.pretrained:
-        raise ValueError("pretrained weights were asked for, but there is a model to start from: give only one of them")
-
-
-def _check_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
-    if not train_cases:
-        raise ValueError("there is no case to train on")
-    for case in (*train_cases, *validation_cases):
-        if not case.has_masks or None in case.masks:
-            raise ValueError(f"{case.name} has slices without a manual mask and cannot be trained on")
-    if both := {case.patient for case in train_cases} & {case.patient for case in validation_cases}:
-        raise ValueError(f"patient {min(both)} is among the training and the validation cases")
-    if seen := {patient_of(name) for name in known} & {case.patient for case in validation_cases}:
-        raise ValueError(
-            f"the model to start from was trained on patient {min(seen)}, so it cannot be validated on that patient"
-        )
-
-
-def _check_settings(config: TrainConfig, *, has_validation: bool) -> None:
-    watching = {
-        "the schedule plateau": config.schedule == "plateau",
-        "patience": config.patience > 0,
-        "keeping the best weights": config.keep == "best",
-    }
-    if not has_validation and (name := next((name for name, wanted in watching.items() if wanted), "")):
-        raise ValueError(f"{name} goes by the validation Dice, but there is no validation case")
-    if config.tensorboard:
-        check_tensorboard()
-
-
-def _check_folder(output: Path, run: Run, before: Run | None) -> None:
-    if before:
-        if _what(before) != _what(run):
-            raise ValueError(
-                f"{output / RUN_FILE} describes a run with other cases or settings; resume with the same ones"
-            )
-    elif existing := [name for name in (INFO_FILE, RUN_FILE) if (output / name).exists()]:
-        raise FileExistsError(f"{output / existing[0]} exists already; resume that run or choose another folder")
-
-
-def _what(run: Run) -> dict[str, Any]:
-    """All that decides the result of a run."""
-    return run.model_dump(exclude={"training": _WHERE, "parent": True, "command": True})

@@ -1,0 +1,60 @@
+"""Ctrl-C while a training runs."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from ..core.progress import OnProgress, Progress
+from ..core.runs import ask_to_stop
+from .console import complain
+
+
+class Interrupts:
+    """Whether someone pressed Ctrl-C, or the system asked the process to end."""
+
+    asked = False
+
+
+@contextmanager
+def gentle_interrupts(folder: Path) -> Iterator[Interrupts]:
+    """While the block runs, the first interrupt asks the run in a folder to stop, and the second ends it at once."""
+    interrupts = Interrupts()
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield interrupts
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(_: int, __: FrameType | None) -> None:
+        restore()
+        interrupts.asked = True
+        if not folder.is_dir():  # nothing has begun
+            raise KeyboardInterrupt
+        ask_to_stop(folder)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield interrupts
+    finally:
+        restore()
+
+
+def saying_so(interrupts: Interrupts, on_progress: OnProgress) -> OnProgress:
+    """Progress that tells once that the run is about to stop."""
+    said = False
+
+    def report(progress: Progress) -> None:
+        nonlocal said
+        if interrupts.asked and not said:
+            said = True
+            complain("stopping: this step is finished and saved; press Ctrl-C again to stop at once")
+        on_progress(progress)
+
+    return report

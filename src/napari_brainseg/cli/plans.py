@@ -1,0 +1,51 @@
+"""What a training would be, in lines."""
+
+from typing import TYPE_CHECKING
+
+from ..core.config import ModelConfig, TrainConfig
+from ..core.splits import Sides
+from .console import say
+
+if TYPE_CHECKING:  # it loads torch
+    from ..core.training_plans import Side, TrainingPlan
+
+
+def say_plan(plan: "TrainingPlan", sides: Sides, model: ModelConfig, config: TrainConfig) -> None:
+    """Print a plan, with the names of the cases to validate on."""
+    say(f"to train on: {_side(plan.training)}")
+    say(f"to validate on: {_side(plan.validation)}")
+    for case in sides[1]:
+        say(f"  {case.name}")
+    frozen = plan.weights - plan.trained_weights
+    say(
+        f"network: {model.network}, {_number(plan.weights)} weights" + (f", {_number(frozen)} frozen" if frozen else "")
+    )
+    say(f"device: {plan.device}")
+    where = "on the disk" if plan.on_disk else "in memory"
+    say(f"images: {_gigabytes(plan.image_bytes)} {where}; {_gigabytes(plan.free_bytes)} of memory are free")
+    most = plan.step_bytes + (0 if plan.on_disk or "CUDA" in plan.device else plan.image_bytes)
+    say(f"memory: up to about {_gigabytes(most)}" + (" of the GPU" if "CUDA" in plan.device else ""))
+    say(f"one step of {config.step_slices} slices: {plan.step_seconds:.2f} s; {plan.steps} steps an epoch")
+    say(f"one validation: {plan.validation_seconds:.0f} s")
+    say(f"{config.epochs} epochs: about {_duration(plan.seconds)}")
+    say("nothing was written")
+
+
+def _side(side: "Side") -> str:
+    counts = (_number(side.patients, "patient"), _number(side.cases, "case"), _number(side.slices, "slice"))
+    return f"{', '.join(counts)}, {_number(side.tumour_slices)} of them with tumour"
+
+
+def _number(count: int, of: str = "") -> str:
+    plural = "s" if of and count != 1 else ""
+    return f"{count:,}".replace(",", " ") + f" {of}{plural}".rstrip()
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

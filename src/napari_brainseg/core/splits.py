@@ -1,0 +1,170 @@
+"""Who trains and who validates: whole patients, and none that the model to start from has seen."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from .cases import Case, patient_of
+from .model_folders import ModelInfo
+from .peeks import peek
+
+Sides = tuple[list[Case], list[Case]]
+"""Cases to train on and cases to validate on."""
+
+_TELLING = 10
+"""From so many patients on, a mean says something of new ones."""
+
+
+def split_cases(cases: Sequence[Case], share: float, seed: int = 0, *, parent: ModelInfo | None = None) -> Sides:
+    """Cases to train on and cases to validate on, no patient on both sides.
+
+    Both sides have about the same share of each site, and of cases that lack sequences, as far as a look at them tells.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        At least two patients.
+    share : float
+        Share of patients to validate on; at least one, and never all.
+    seed : int
+        The same seed gives the same split.
+    parent : ModelInfo, optional
+        The model to start from: whom it was validated on stays in validation, whom it or one of its ancestors was
+        trained on never comes there.
+
+    Raises
+    ------
+    ValueError
+        If the cases belong to fewer than two patients, or the parent leaves none for one of the sides.
+    """
+    patients = {case.patient for case in cases}
+    if len(patients) < 2:
+        raise ValueError(
+            f"splitting by patient needs at least 2 patients, but there is {len(patients)}: add more, or train without "
+            "validation"
+        )
+    count = min(max(1, round(share * len(patients))), len(patients) - 1)
+    held, free = _held_and_free(cases, parent)
+    wanted = min(max(count - len(held), 0), len(free))
+    order = _alike(free, seed)
+    offset = random.Random(seed).random()
+    picked = {order[int((number + offset) * len(order) / wanted)] for number in range(wanted)}
+    return _sides(cases, held | picked, parent)
+
+
+def split_into_folds(
+    cases: Sequence[Case], count: int, fold: int, seed: int = 0, *, parent: ModelInfo | None = None
+) -> Sides:
+    """Cases to train on, and one of several folds, alike in sites and missing sequences, to validate on.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        As many patients as folds, or more.
+    count, fold : int
+        How many folds, and which of them, from 0.
+    seed, parent
+        As for `split_cases`; whom the parent was validated on is in the validation of every fold.
+
+    Raises
+    ------
+    ValueError
+        If there are too few patients, or there is no such fold.
+    """
+    held, free = _held_and_free(cases, parent)
+    order = _alike(free, seed)
+    if not 2 <= count <= len(order):
+        raise ValueError(f"{count} folds were asked for; allowed are 2 to {len(order)}, the number of their patients")
+    if not 0 <= fold < count:
+        raise ValueError(f"there are {count} folds, numbered from 0, but fold {fold} was asked for")
+    return _sides(cases, held | set(order[fold::count]), parent)
+
+
+def split_by_folds(cases: Sequence[Case], folds: Sequence[Sequence[str]], fold: int) -> Sides:
+    """Cases of all the other folds to train on, and those of one to validate on; cases in none are on neither side.
+
+    Raises
+    ------
+    ValueError
+        If there is no such fold, or none of its cases is there.
+    """
+    if not 0 <= fold < len(folds):
+        raise ValueError(f"there are {len(folds)} folds, numbered from 0, but fold {fold} was asked for")
+    listed, held_out = {name for names in folds for name in names}, set(folds[fold])
+    validation = [case for case in cases if case.name in held_out]
+    if not validation:
+        raise ValueError(f"fold {fold} holds no usable case: there is nothing to validate on")
+    return [case for case in cases if case.name in listed - held_out], validation
+
+
+def read_folds(path: Path) -> list[list[str]]:
+    """Lists of case names from a JSON file like ``{"folds": [["case a"], ["case b"]]}``.
+
+    Raises
+    ------
+    ValueError
+        If the file holds something else.
+    """
+    try:
+        folds = json.loads(path.read_text("utf-8"))["folds"]
+        are_names = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in folds)
+    except (ValueError, KeyError, TypeError):
+        are_names = False
+    if not are_names:
+        raise ValueError(f"{path} holds no folds; allowed is JSON like {{'folds': [['case a'], ['case b']]}}")
+    return list(folds)
+
+
+def worth_of(validation: Sequence[Case]) -> str:
+    """What the validation of so many patients is worth, as a sentence; empty where they are enough."""
+    count = len({case.patient for case in validation})
+    if not count:
+        return "no patient to validate on: nothing will tell how well the model does on new ones"
+    if count < _TELLING:
+        patients = "1 patient" if count == 1 else f"{count} patients"
+        return f"{patients} to validate on: enough to see whether training works, too few to tell how good the model is"
+    return ""
+
+
+def _held_and_free(cases: Sequence[Case], parent: ModelInfo | None) -> tuple[set[str], list[Case]]:
+    """Patients whom the parent was validated on, and cases of those who may come to either side."""
+    seen = {patient_of(name) for name in parent.seen_cases} if parent else set()
+    held = {patient_of(name) for name in parent.validation_cases} - seen if parent else set()
+    free = [case for case in cases if case.patient not in seen | held]
+    return held & {case.patient for case in cases}, free
+
+
+def _sides(cases: Sequence[Case], held_out: set[str], parent: ModelInfo | None) -> Sides:
+    training = [case for case in cases if case.patient not in held_out]
+    validation = [case for case in cases if case.patient in held_out]
+    if parent and not validation:
+        raise ValueError(
+            f"the model to start from, {parent.name}, was trained on all of these patients: none is left to validate "
+            "on; add others, or train without validation"
+        )
+    if parent and not training:
+        raise ValueError(
+            f"the model to start from, {parent.name}, was validated on all of these patients, so that none is left to "
+            "train on; add others"
+        )
+    return training, validation
+
+
+def _alike(cases: Sequence[Case], seed: int) -> list[str]:
+    """Patients in an order where those of one site, with or without all sequences, are together, else by chance."""
+    kinds: dict[str, tuple[str, bool]] = {}
+    for case in sorted(cases, key=lambda case: case.name):
+        if case.patient not in kinds:
+            kinds[case.patient] = case.site, _lacks_sequence(case)
+    patients = sorted(kinds)
+    random.Random(seed).shuffle(patients)
+    return sorted(patients, key=lambda patient: kinds[patient])
+
+
+def _lacks_sequence(case: Case) -> bool:
+    """Whether a look at the case says so; what cannot be read is told where it is decoded."""
+    try:
+        return bool(peek(case).missing)
+    except (ValueError, OSError, IndexError):
+        return False

@@ -1,0 +1,76 @@
+"""What is refused before a training begins: each function raises ValueError with a sentence that says why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .cases import Case, patient_of
+from .config import ModelConfig, TrainConfig
+from .model_folders import INFO_FILE
+from .runs import RUN_FILE, Run
+from .tensorboards import check_tensorboard
+
+_WHERE = {"device", "threads", "precision", "cache", "tensorboard"}
+"""Settings that may be others when a run is resumed: where and how to compute, not what."""
+
+
+def check_network(parents: ModelConfig, asked: ModelConfig) -> None:
+    """Refuse another network than that of the model to start from; its first blocks may be frozen."""
+    for name in ModelConfig.model_fields:
+        ours, theirs = getattr(asked.architecture, name), getattr(parents.architecture, name)
+        if ours != theirs:
+            raise ValueError(f"{name} {ours} was asked for, but the model to start from has {theirs}, which is kept")
+    if asked.pretrained:
+        raise ValueError("pretrained weights were asked for, but there is a model to start from: give only one of them")
+
+
+def check_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
+    """Refuse cases without masks, and a patient on both sides or one to validate on among those known to the parent."""
+    if not train_cases:
+        raise ValueError("there is no case to train on")
+    for case in (*train_cases, *validation_cases):
+        if not case.has_masks or None in case.masks:
+            raise ValueError(f"{case.name} has slices without a manual mask and cannot be trained on")
+    if both := {case.patient for case in train_cases} & {case.patient for case in validation_cases}:
+        raise ValueError(f"patient {min(both)} is among the training and the validation cases")
+    if seen := {patient_of(name) for name in known} & {case.patient for case in validation_cases}:
+        raise ValueError(
+            f"the model to start from was trained on patient {min(seen)}, so it cannot be validated on that patient"
+        )
+
+
+def check_settings(config: TrainConfig, *, has_validation: bool) -> None:
+    """Refuse what goes by the validation where there is none, and logs that nothing here can write."""
+    watching = {
+        "the schedule plateau": config.schedule == "plateau",
+        "patience": config.patience > 0,
+        "keeping the best weights": config.keep == "best",
+    }
+    if not has_validation and (name := next((name for name, wanted in watching.items() if wanted), "")):
+        raise ValueError(f"{name} goes by the validation Dice, but there is no validation case")
+    if config.tensorboard:
+        check_tensorboard()
+
+
+def check_folder(output: Path, run: Run, before: Run | None) -> None:
+    """Refuse to go on with another run than the one that is there, or to begin where there is one or a model.
+
+    Raises
+    ------
+    FileExistsError
+        If there is one and none is to be resumed.
+    ValueError
+        If the one to be resumed is another.
+    """
+    if before:
+        if _what(before) != _what(run):
+            raise ValueError(
+                f"{output / RUN_FILE} describes a run with other cases or settings; resume with the same ones"
+            )
+    elif existing := [name for name in (INFO_FILE, RUN_FILE) if (output / name).exists()]:
+        raise FileExistsError(f"{output / existing[0]} exists already; resume that run or choose another folder")
+
+
+def _what(run: Run) -> dict[str, Any]:
+    """All that decides the result of a run."""
+    return run.model_dump(exclude={"training": _WHERE, "parent": True, "command": True})

@@ -1,0 +1,184 @@
+"""What a training would do, take and cost, without doing it."""
+
+import copy
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Generator
+
+from .augmentation import augment
+from .cases import Case
+from .config import ModelConfig, TrainConfig
+from .devices import choose_training_device
+from .masks import read_mask_alone, slice_areas
+from .models import load_model
+from .networks import create_network, freeze_encoder
+from .optimisation import TrainingStep, average_weights
+from .peeks import fits_in_memory, free_bytes, peek
+from .progress import OnProgress, Progress, ignore_progress
+from .sampling import Sample, Sampler, make_batch, read_samples
+from .segmentation import Runner, predict
+from .training_checks import check_cases, check_network, check_settings
+
+_STEPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Cases on one side of the split."""
+
+    patients: int
+    cases: int
+    slices: int
+    tumour_slices: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """What a training would do, take and cost.
+
+    Attributes
+    ----------
+    training, validation : Side
+        Who trains and who validates.
+    weights, trained_weights : int
+        Numbers in the network, and those of them that training changes.
+    device : str
+        Where it computes, and why.
+    image_bytes, free_bytes : int
+        What decoded images take, and the memory that is free.
+    on_disk : bool
+        Whether the images are kept on the disk.
+    step_bytes : int
+        The most that the process, or the GPU, held while steps were measured.
+    steps : int
+        Of an epoch.
+    step_seconds, validation_seconds, seconds : float
+        A step as it was measured, a whole validation and the whole training as they follow from it.
+    """
+
+    training: Side
+    validation: Side
+    weights: int
+    trained_weights: int
+    device: str
+    image_bytes: int
+    free_bytes: int
+    on_disk: bool
+    step_bytes: int
+    steps: int
+    step_seconds: float
+    validation_seconds: float
+    seconds: float
+
+
+def plan_training(
+    train_cases: Sequence[Case],
+    validation_cases: Sequence[Case],
+    model: ModelConfig | None = None,
+    config: TrainConfig | None = None,
+    *,
+    parent: str | Path | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> TrainingPlan:
+    """Measure a step of training and say what all of it would take; nothing is written.
+
+    Parameters and errors are those of `train`. All masks are read, but the images of one case only.
+    """
+    config = config or TrainConfig()
+    start = load_model(parent) if parent else None
+    if start and model:
+        check_network(start.info.model, model)
+    model = model or (start.info.model.architecture if start else ModelConfig())
+    check_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
+    check_settings(config, has_validation=bool(validation_cases))
+    device = choose_training_device(config.device, config.threads, config.precision)
+    peeks = [peek(case) for case in (*train_cases, *validation_cases)]
+    areas = _read_areas([*train_cases, *validation_cases], on_progress)
+    training, validation = _side(train_cases, areas), _side(validation_cases, areas)
+    if not training.tumour_slices:
+        raise ValueError("no training slice has tumour: there is nothing to learn from")
+    count = config.epoch_slices or 2 * training.tumour_slices
+    steps = max(1, round(count / config.step_slices))
+
+    case = max(train_cases, key=lambda case: np.count_nonzero(areas[case.name]))
+    (sample,) = read_samples([case], model, None, ignore_progress)
+    torch.manual_seed(config.seed)
+    network = (start.network if start else create_network(model)).to(device.name)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    freeze_encoder(network, model)
+    averaged = copy.deepcopy(network)
+    teach = TrainingStep(network, config, device, lambda _: None)
+    sampler, generator = Sampler([sample], config), Generator().manual_seed(config.seed)
+    network.train()
+    step_seconds = math.inf
+    for number in range(_STEPS):  # the first one is slow, and so is any that something else gets in the way of
+        began = time.perf_counter()
+        images, masks = make_batch([sample], sampler.draw(generator), model, device)
+        teach(*augment(images, masks, config.augmentation, config.window, generator), config.learning_rate / 1000)
+        average_weights(averaged, network, config.ema)
+        step_seconds = min(step_seconds, time.perf_counter() - began)
+        on_progress(Progress("measuring", number + 1, _STEPS))
+    step_bytes = _most_bytes(device.name)
+    slice_seconds = _seconds_of_segmenting(sample, model, Runner(network, device, 8, tta=False))
+    validation_seconds = slice_seconds * validation.slices
+    validations = sum(map(config.validates_after, range(1, config.epochs + 1)))
+    validations += bool(start)
+    return TrainingPlan(
+        training=training,
+        validation=validation,
+        weights=sum(parameter.numel() for parameter in network.parameters()),
+        trained_weights=sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
+        device=f"{device} ({device.reason})",
+        image_bytes=sum(item.bytes for item in peeks),
+        free_bytes=free_bytes(),
+        on_disk=config.cache == "disk" or (config.cache == "auto" and not fits_in_memory(peeks)),
+        step_bytes=step_bytes,
+        steps=steps,
+        step_seconds=step_seconds,
+        validation_seconds=validation_seconds,
+        seconds=config.epochs * steps * step_seconds + validations * validation_seconds,
+    )
+
+
+def _read_areas(cases: Sequence[Case], on_progress: OnProgress) -> dict[str, list[int]]:
+    """Tumour voxels of each slice, by case."""
+    areas = {}
+    for number, case in enumerate(cases, start=1):
+        areas[case.name] = slice_areas(read_mask_alone(case)[0]).tolist()
+        on_progress(Progress("reading masks", number, len(cases)))
+    return areas
+
+
+def _side(cases: Sequence[Case], areas: dict[str, list[int]]) -> Side:
+    slices = [area for case in cases for area in areas[case.name]]
+    return Side(len({case.patient for case in cases}), len(cases), len(slices), sum(area > 0 for area in slices))
+
+
+def _seconds_of_segmenting(sample: Sample, model: ModelConfig, runner: Runner) -> float:
+    """Seconds per slice; the first run is slow."""
+    best = math.inf
+    for _ in range(2):
+        began = time.perf_counter()
+        predict(sample.volume, model, runner, range(len(sample.mask)))
+        best = min(best, (time.perf_counter() - began) / len(sample.mask))
+    return best
+
+
+def _most_bytes(device: str) -> int:
+    """The most memory that was taken at once: of the GPU, else of this process where the system keeps it."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
