@@ -10,7 +10,7 @@ import numpy as np
 from napari.utils.notifications import show_error, show_info
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import qdebounced
 
@@ -63,8 +63,9 @@ class MetricsWidget(MetricsForm):
         """Scores of the volume with distances, once they are measured."""
         self._tasks = Tasks(self)
         self._timer = QTimer(self)
+        # What takes longer waits for the end of a stroke, within which every look finds an edit.
+        self._draw = qdebounced(self._draw_now, timeout=2 * _EVERY, parent=self)
         self._measure = qdebounced(self._measure_now, timeout=3 * _EVERY, parent=self)
-        self._draw = qdebounced(self._draw_now, timeout=_EVERY, parent=self)
         self.picker = MaskPicker(viewer, self.prediction, self.reference, self._layers_changed)
         self._connect()
         self.picker.follow()
@@ -171,9 +172,6 @@ class MetricsWidget(MetricsForm):
         """Measure the distances between the surfaces in the background, of copies that nobody edits."""
         if not self.is_measuring:
             return
-        if _is_drawing():
-            self._measure()
-            return
         assert self.comparison
         ours, theirs = self.comparison.masks()
         work = partial(_measure, ours, theirs, self.comparison.spacing, ScoreConfig(empty=self.empty.value))
@@ -209,9 +207,6 @@ class MetricsWidget(MetricsForm):
 
     def _draw_now(self) -> None:
         if self.plot is None:
-            return
-        if _is_drawing():
-            self._draw()
             return
         from .strip_plot import Lane, Marks, Series
 
@@ -372,11 +367,6 @@ class MetricsWidget(MetricsForm):
         for key, action in self._keys.items():
             if action in self.viewer.keymap.values():  # else another Metrics tab has taken the key over
                 self.viewer.bind_key(key, None, overwrite=True)
-
-
-def _is_drawing() -> bool:
-    """Whether a mouse button is down, so that a brush may be under way: what takes longer waits until it is done."""
-    return QApplication.mouseButtons() != Qt.MouseButton.NoButton
 
 
 def _load_plot(_: Task) -> "type[StripPlot]":
