@@ -82,7 +82,7 @@ def test_open_all_docks_every_tab_with_cases_in_front(make_napari_viewer, plugin
     opener = OpenAll(viewer)
     viewer.window.add_dock_widget(opener, name="Open all (BrainSeg)")
 
-    titles = ["Cases (BrainSeg)", "Segment (BrainSeg)", "Metrics (BrainSeg)"]
+    titles = ["Cases (BrainSeg)", "Segment (BrainSeg)", "Metrics (BrainSeg)", "Train (BrainSeg)"]
     qtbot.waitUntil(lambda: list(viewer.window.dock_widgets) == titles, timeout=20_000)
 
     cases = viewer.window.dock_widgets[titles[0]]

@@ -1,9 +1,9 @@
 """Forms made from the fields of the settings, so that each is defined once."""
 
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from magicgui.widgets import Container, create_widget
+from magicgui.widgets import Container, LiteralEvalLineEdit, create_widget
 from pydantic.fields import FieldInfo
 
 from ..core.config import Settings
@@ -28,7 +28,8 @@ def settings_form(group: type[Settings], *names: str, value: Settings | None = N
         What to show; the defaults if not given.
     """
     controls = [_control(name, group.model_fields[name]) for name in names]
-    form: Container[Any] = Container(widgets=controls, labels=True)
+    form: Container[Any] = Container(labels=True)
+    form.extend(controls)  # given to the constructor, their labels would not be made equally wide
     form.margins = (0, 0, 0, 0)
     show_settings(form, value or group())
     return form
@@ -58,6 +59,8 @@ def _control(name: str, field: FieldInfo) -> Any:
         for bound, option in _BOUNDS.items():
             if (limit := getattr(constraint, bound, None)) is not None:
                 options[option] = limit
+    if get_args(field.annotation)[1:] == (...,):  # as many numbers as one likes: no row of boxes, but (24, 48, 96)
+        options["widget_type"] = LiteralEvalLineEdit
     control: Any = create_widget(annotation=field.annotation, name=name, label=field.title, options=options)
     if field.annotation is float:
         _set_precision(control, field)

@@ -1,0 +1,111 @@
+"""What a person wants to be trained, and the command line that does it."""
+
+import shlex
+from dataclasses import dataclass
+from datetime import date
+from itertools import count
+from pathlib import Path
+from typing import get_args
+
+from ..core.cases import Case
+from ..core.config import AugmentationConfig, ModelConfig, Settings, TrainConfig
+
+MODELS_FOLDER = "brainseg-models"
+LOG_FILE = "train.log"
+VALIDATION_SHARE = 0.2
+"""The command line's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """All that the command line is told.
+
+    Attributes
+    ----------
+    folder : Path
+        The cases.
+    output : Path
+        The run folder, which becomes the model folder.
+    parent : str or None
+        Name or folder of the model to start from; None for a new network.
+    model : ModelConfig
+        That network; a parent brings its own.
+    config : TrainConfig
+        How to train.
+    share : float
+        Share of patients to validate on.
+    """
+
+    folder: Path
+    output: Path
+    parent: str | None
+    model: ModelConfig
+    config: TrainConfig
+    share: float = VALIDATION_SHARE
+
+    def arguments(self) -> list[str]:
+        """What follows ``brainseg``."""
+        words = ["train", str(self.folder), "--output", str(self.output)]
+        words += ["--from", self.parent] if self.parent else _flags(self.model)
+        words += [] if self.share == VALIDATION_SHARE else ["--validation-share", f"{self.share:g}"]
+        return words + _flags(self.config) + _augmentation_flags(self.config.augmentation)
+
+
+def command_line(arguments: list[str]) -> str:
+    """The command as a person would type it."""
+    return shlex.join(["brainseg", *arguments])
+
+
+def resume_arguments(command: str) -> list[str]:
+    """What follows ``brainseg`` to go on with a run that was begun by a command.
+
+    Raises
+    ------
+    ValueError
+        If the command is none of these.
+    """
+    words = shlex.split(command)
+    if words[:2] != ["brainseg", "train"]:
+        raise ValueError(f"the run was begun by {command or 'an unknown command'}, so it cannot be resumed from here")
+    return [*words[1:], *([] if "--resume" in words else ["--resume"])]
+
+
+def default_output(data: Path, today: date) -> Path:
+    """Folder for a new model beside the data: the first of today's that is not taken."""
+    models = data.parent / MODELS_FOLDER
+    return next(folder for number in count(1) if not (folder := models / f"{today.isoformat()}-{number}").exists())
+
+
+def why_not_there(output: Path, cases: list[Case]) -> str:
+    """Why a new model cannot go into a folder, as a sentence; empty if it can."""
+    if output.exists():
+        return f"{output.name} exists already in {output.parent}: choose another name."
+    for case in cases:
+        is_folder_of_its_own = case.layout == "slices"
+        if is_folder_of_its_own and (case.folder == output or case.folder in output.parents):
+            return f"{output.parent} is inside the folder of case {case.name}: choose another one for the model."
+    return ""
+
+
+def _augmentation_flags(config: AugmentationConfig) -> list[str]:
+    if config == AugmentationConfig():
+        return []
+    return ["--augmentation", config.preset] if config.preset else _flags(config)
+
+
+def _flags(settings: Settings) -> list[str]:
+    """Flags of the settings that are not left at their defaults; groups inside the group are not looked at."""
+    words: list[str] = []
+    for name, field in type(settings).model_fields.items():
+        value, flag = getattr(settings, name), name.replace("_", "-")
+        if value == field.default or isinstance(value, Settings):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif not isinstance(value, tuple):
+            words += [f"--{flag}", str(value)]
+        elif get_args(field.annotation)[-1] is Ellipsis:
+            words += [word for item in value for word in (f"--{flag}", str(item))]
+        else:
+            words += [f"--{flag}", *map(str, value)]
+    return words

@@ -1,0 +1,131 @@
+"""What the Train tab shows before a run: controls and lines of text, no behaviour."""
+
+from typing import Any
+
+from magicgui.widgets import ComboBox
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QProgressBar, QPushButton, QSpinBox, QWidget
+
+from ..core.config import ModelConfig, Settings, TrainConfig
+from .buttons import side_by_side
+from .columns import folded, make_primary, stack, text_line
+from .form import settings_form
+from .train_augmentation import TrainAugmentation
+from .train_command import VALIDATION_SHARE
+from .train_split import TrainSplit
+
+START = "Start training"
+FROM_MODEL, FROM_NOTHING = "A trained model", "Nothing"
+START_TOOLTIP = "Train in a process of its own: napari can be used, or closed, meanwhile."
+COMMAND_TOOLTIP = "Copy the command line that does the same in a terminal, here or on a server."
+
+
+class TrainForm(QWidget):
+    """One column of groups in the order of work, with the big button below them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder_label = text_line("The data folder.")
+        self.folder_button = _button("Choose…", "Choose a folder of patients with manual masks.")
+        self.bar = QProgressBar()
+        self.bar.setToolTip("Cases whose slices have been counted.")
+        self.bar.hide()
+        self.split_view = TrainSplit()
+        self.source = ComboBox(
+            choices=(FROM_MODEL, FROM_NOTHING),
+            tooltip="Fine-tune a model that has learned already, or begin with a new network that knows nothing.",
+        )
+        self.model = ComboBox(tooltip="The trained model to start from; it stays as it is.", choices=())
+        self.model_line = text_line("What is known of the model.")
+        self.short = settings_form(TrainConfig, "epochs")
+        self.epochs: Any = self.short["epochs"]
+        self.name = QLineEdit()
+        self.name.setToolTip("Name of the new model's folder; nothing that exists is overwritten.")
+        self.place_button = _button("…", "Choose the folder that the new model's folder goes into.")
+        self.place_button.setMaximumWidth(30)
+        self.place_line = text_line("Where the new model's folder will be.")
+        self.share = QSpinBox()
+        self.share.setRange(0, 90)
+        self.share.setValue(round(VALIDATION_SHARE * 100))
+        self.share.setSuffix(" % of patients")
+        self.share.setToolTip("Share of patients that only tell how good the model is; with 0 nobody does.")
+        self.augmentation = TrainAugmentation()
+        self.advanced = settings_form(TrainConfig, *_plain_fields(TrainConfig, "epochs"))
+        self.network = settings_form(ModelConfig, *_plain_fields(ModelConfig))
+        self.network_part = folded("Network", self.network.native)
+        self.cost_line = text_line("What the training will take on this machine, or why it cannot start.")
+        self.start_button = _button(START, START_TOOLTIP)
+        make_primary(self.start_button)
+        self.copy_button = _button("Copy as command", COMMAND_TOOLTIP)
+        self.run_button = _button("Open a run…", "Look at a run that was begun before, here or in a terminal.")
+        stack(
+            self,
+            _title("Data"),
+            _row(self.folder_label, self.folder_button),
+            self.bar,
+            self.split_view,
+            _title("Model"),
+            self._model_rows(),
+            self.place_line,
+            folded("Advanced", self.advanced.native),
+            self.network_part,
+            self.augmentation,
+            self.cost_line,
+            self.start_button,
+            _row(self.copy_button, self.run_button, stretch=(1, 1)),
+        )
+
+    def show_source(self) -> None:
+        """Show only what has a say in what the training starts from."""
+        fine_tunes = self.source.value == FROM_MODEL
+        for part in (self.model.native, self.model_line):
+            self._rows.setRowVisible(part, fine_tunes)
+        self.network_part.setVisible(not fine_tunes)
+
+    def _model_rows(self) -> QWidget:
+        rows = QWidget()
+        self._rows = QFormLayout(rows)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for title, part in (
+            ("Start from", self.source.native),
+            ("Model", self.model.native),
+            ("", self.model_line),
+            (str(self.epochs.label), self.epochs.native),
+            ("Validate on", self.share),
+            ("New model", _row(self.name, self.place_button)),
+        ):
+            if isinstance(part, QComboBox):
+                part.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+                part.setMinimumContentsLength(8)
+            self._rows.addRow(title, part) if title else self._rows.addRow(part)
+        return rows
+
+
+def _plain_fields(group: type[Settings], *without: str) -> list[str]:
+    """Fields that have a control of their own; groups inside a group have none."""
+    fields = group.model_fields.items()
+    is_group = {
+        name for name, field in fields if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+    }
+    return [name for name, _ in fields if name not in is_group and name not in without]
+
+
+def _button(text: str, tooltip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    return button
+
+
+def _row(*parts: QWidget, stretch: tuple[int, ...] = (1, 0)) -> QWidget:
+    row = QWidget()
+    row.setLayout(side_by_side(*parts, stretch=stretch))
+    row.layout().setContentsMargins(0, 0, 0, 0)
+    return row
+
+
+def _title(text: str) -> QLabel:
+    title = QLabel(text)
+    font = title.font()
+    font.setBold(True)
+    title.setFont(font)
+    return title

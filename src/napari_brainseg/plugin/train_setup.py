@@ -1,0 +1,354 @@
+"""What the Train tab does before a run: data and split, what to start from, how to train, and what it will take."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_error, show_info
+from pydantic import ValidationError
+from qtpy.QtCore import QSettings, Signal
+from qtpy.QtWidgets import QApplication, QFileDialog
+from superqt.utils import qdebounced
+
+from ..core.config import ModelConfig, TrainConfig
+from ..core.model_folders import DEFAULT_MODEL
+from ..core.progress import Progress
+from .buttons import allow
+from .form import read_form
+from .model_picker import ModelPicker
+from .task import Tasks
+from .train_augmentation import SHEET_TOOLTIP, draw_sheet, show_sheet
+from .train_command import TrainingRequest, command_line, default_output, why_not_there
+from .train_data import Split, TrainingData, read_training_data, split_data
+from .train_form import COMMAND_TOOLTIP, FROM_MODEL, START_TOOLTIP, TrainForm
+from .train_plan import TrainingCost, measure_cost
+
+_CASES_FOLDER = "cases/folder"
+"""Where the Cases tab remembers what it lists."""
+
+
+class TrainSetup(TrainForm):
+    """Counts and splits the data, measures what the training would take, and says what is to be trained."""
+
+    start_wanted = Signal(object)
+    """A `TrainingRequest`."""
+    run_chosen = Signal(object)
+    """Folder of a run to look at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder: Path | None = None
+        self.data: TrainingData | None = None
+        """What the folder holds, once it is counted."""
+        self.split: Split | None = None
+        self._why_no_split = ""
+        self._is_own_folder = False
+        self._is_own_name = False
+        self._models_folder: Path | None = None
+        self._why_no_data = "Choose a folder of patients with manual masks, or open one in the Cases tab."
+        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._tasks = Tasks(self)
+        self._measure_later = qdebounced(self._measure, timeout=1000, parent=self)
+        self._split_later = qdebounced(self._split_now, timeout=200, parent=self)
+        self.cost: TrainingCost | None = None
+        """What the training will take, once it is measured."""
+        self._measured: TrainingRequest | None = None
+        self.models = ModelPicker(self.model, self.model_line, self._model_chosen, self._model_failed)
+        self.models.choose(DEFAULT_MODEL)
+        self._connect()
+        self.show_source()
+        self._changed()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the cases are being counted or split."""
+        return bool(self._tasks)
+
+    @property
+    def parent_model(self) -> str | None:
+        """Model to start from, None for a new network."""
+        return self.models.name if self.source.value == FROM_MODEL else None
+
+    @property
+    def output(self) -> Path | None:
+        """Where the new model goes."""
+        name = self.name.text().strip()
+        return self._models_folder / name if self._models_folder and name else None
+
+    def request(self) -> TrainingRequest:
+        """Return what is to be trained, as the form says.
+
+        Raises
+        ------
+        ValueError
+            If something is missing or out of bounds; the message says what.
+        """
+        if self.folder is None or self.output is None:
+            raise ValueError(self.why_not_start())
+        try:
+            config = read_form(self.advanced, read_form(self.short, TrainConfig()))
+            config = config.changed({"augmentation": self.augmentation.config()})
+            model = read_form(self.network, ModelConfig())
+        except ValidationError as error:
+            raise ValueError(_first_problem(error)) from error
+        return TrainingRequest(self.folder, self.output, self.parent_model, model, config, self.share.value() / 100)
+
+    def why_not_start(self) -> str:
+        """Why a training cannot be started, as a sentence; empty if it can."""
+        if self.data is None:
+            return self._why_no_data
+        if self.data.why_not:
+            return self.data.why_not
+        if self.output is None:
+            return "Give the new model a name."
+        if why := why_not_there(self.output, [item.case for item in self.data.cases]):
+            return why
+        try:
+            self.request()
+        except ValueError as error:
+            return f"{error}."
+        if self._why_no_split:
+            return f"{self._why_no_split}."
+        return "" if self.split else "The cases are being split."
+
+    def follow_cases(self) -> None:
+        """Take the folder that the Cases tab lists, unless a person chose another one here."""
+        folder = self._settings.value(_CASES_FOLDER, "")
+        if folder and not self._is_own_folder and Path(folder) != self.folder and Path(folder).exists():
+            self.open_folder(Path(folder))
+
+    def open_folder(self, folder: Path) -> None:
+        """Count the cases of a folder, without holding up the window."""
+        self.folder, self.data, self.split = folder, None, None
+        self._why_no_data = "The cases are being counted."
+        self.folder_label.setText(folder.name)
+        self.folder_label.setToolTip(str(folder))
+        self._suggest_output()
+        self.split_view.show_split(self.data, self.split)
+        self.bar.setRange(0, 0)
+        self.bar.show()
+        self._tasks.begin(
+            "count",
+            lambda task: read_training_data(folder, task.report),
+            lambda _: self.bar.hide(),
+            progressed=self._show_progress,
+            returned=self._counted,
+            failed=self._not_counted,
+        )
+        self._changed()
+
+    def refresh(self) -> None:
+        """Look again at what may have changed while another page was shown."""
+        self.follow_cases()
+        if not self._is_own_name and self.folder:
+            self._suggest_output()
+        self.models.refresh()
+        self._changed()
+
+    def say(self, words: str) -> None:
+        """Say what went wrong, above the button."""
+        self.cost_line.setText(words)
+        self.cost_line.show()
+
+    def close_tasks(self) -> None:
+        """Stop all work."""
+        self._split_later.cancel()
+        self._measure_later.cancel()
+        self._tasks.close()
+
+    def _connect(self) -> None:
+        self.folder_button.clicked.connect(lambda: self._choose_folder())
+        self.place_button.clicked.connect(lambda: self._choose_place())
+        self.run_button.clicked.connect(lambda: self._choose_run())
+        self.start_button.clicked.connect(lambda: self._start())
+        self.copy_button.clicked.connect(lambda: self._copy_command())
+        self.source.changed.connect(self._source_chosen)
+        self.name.textEdited.connect(self._name_edited)
+        for form in (self.short, self.advanced, self.network):
+            form.changed.connect(self._changed)
+        self.advanced["seed"].changed.connect(lambda _: self._split_later())
+        self.share.valueChanged.connect(lambda _: self._split_later())
+        self.augmentation.changed.connect(self._changed)
+        self.augmentation.sheet_wanted.connect(self._draw_sheet)
+
+    # data
+
+    def _show_progress(self, progress: Progress) -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        self.bar.setFormat("%v of %m cases" if progress.stage == "counting slices" else "Looking for cases…")
+
+    def _counted(self, data: TrainingData) -> None:
+        self.data = data
+        self._split_now()
+
+    def _not_counted(self, error: Exception) -> None:
+        self._why_no_data = f"{error}."
+        self._changed()
+
+    def _split_now(self) -> None:
+        data, seed, share = self.data, int(self.advanced["seed"].value), self.share.value() / 100
+        parent = self.models.info if self.parent_model else None
+        self.split, self._why_no_split = None, ""
+        if data is None or data.why_not:
+            self.split_view.show_split(self.data, self.split)
+            self._changed()
+            return
+        self._tasks.begin(
+            "split",
+            lambda _: split_data(data, share, seed, parent),
+            lambda _: self._changed(),
+            returned=self._was_split,
+            failed=self._not_split,
+        )
+        self._changed()
+
+    def _was_split(self, split: Split) -> None:
+        self.split = split
+        self.split_view.show_split(self.data, self.split)
+
+    def _not_split(self, error: Exception) -> None:
+        self._why_no_split = str(error)
+        self.split_view.show_split(self.data, self.split)
+
+    # what the controls do
+
+    def _source_chosen(self, _: Any = None) -> None:
+        self.show_source()
+        self._model_chosen()
+
+    def _model_chosen(self) -> None:
+        self._changed()
+        self._split_later()
+
+    def _model_failed(self, error: Exception) -> None:
+        self.say(str(error))
+        show_error(str(error))
+
+    def _changed(self, _: Any = None) -> None:
+        """Say and allow what the form now means."""
+        why = self.why_not_start()
+        self.place_line.setText(f"in {_breakable(self._models_folder)}" if self._models_folder else "")
+        allow(self.start_button, why, START_TOOLTIP)
+        allow(self.copy_button, why, COMMAND_TOOLTIP)
+        drawing = "The sheet is being drawn." if "sheet" in self._tasks else ""
+        no_cases = "" if self.data and self.data.cases else "There is no case to draw yet."
+        allow(self.augmentation.sheet_button, drawing or no_cases, SHEET_TOOLTIP)
+        if why:
+            self._tasks.drop("measure")
+            self._measured = self.cost = None
+            self.say(why)
+        else:
+            self._show_cost()
+
+    # what it will take
+
+    def _show_cost(self) -> None:
+        request = self.request()
+        if self._measured != _measurable(request):
+            self._tasks.drop("measure")
+            self.cost = None
+            self._measure_later()
+        if self.cost:
+            self.say(self.cost.words(request.config.epochs))
+        elif self._measured != _measurable(request) or "measure" in self._tasks:
+            self.say("Measuring how long it will take…")
+
+    def _measure(self) -> None:
+        """Measure in a process of its own, if somebody looks."""
+        if not self.isVisible() or self.why_not_start():
+            return
+        request = self._measured = _measurable(self.request())
+        self._tasks.begin(
+            "measure",
+            lambda task: measure_cost(request, task),
+            lambda _: None,
+            returned=self._was_measured,
+            failed=lambda error: self.say(f"How long it will take is not known: {error}."),
+        )
+
+    def _was_measured(self, cost: TrainingCost) -> None:
+        self.cost = cost
+        self.say(cost.words(int(self.epochs.value)))
+
+    # folders and buttons
+
+    def _suggest_output(self) -> None:
+        assert self.folder
+        output = default_output(self.folder, date.today())
+        self._models_folder = output.parent
+        self.name.setText(output.name)
+        self._is_own_name = False
+
+    def _name_edited(self, _: str) -> None:
+        self._is_own_name = True
+        self._changed()
+
+    def _choose_folder(self) -> None:
+        start = str(self.folder or self._settings.value(_CASES_FOLDER, ""))
+        if folder := QFileDialog.getExistingDirectory(self, "Choose a folder of patients", start):
+            self._is_own_folder = True
+            self.open_folder(Path(folder))
+
+    def _choose_place(self) -> None:
+        start = str(self._models_folder or "")
+        if folder := QFileDialog.getExistingDirectory(self, "Choose where the new model's folder goes", start):
+            self._models_folder, self._is_own_name = Path(folder), True
+            self._changed()
+
+    def _choose_run(self) -> None:
+        start = str(self._models_folder or "")
+        if folder := QFileDialog.getExistingDirectory(self, "Open the folder of a run", start):
+            self.run_chosen.emit(Path(folder))
+
+    def _start(self) -> None:
+        why = self.why_not_start()  # the disk may have changed since
+        if why:
+            self._changed()
+        else:
+            self.start_wanted.emit(self.request())
+
+    def _draw_sheet(self) -> None:
+        data, folder = self.data, self.folder
+        assert data
+        assert folder
+        try:
+            request = self.request()
+        except ValueError as error:
+            self.say(str(error))
+            return
+        model = self.models.info.model if self.models.info and request.parent else request.model
+        cases = [item.case for item in data.cases if item.tumour_slices]
+        config = request.config
+        self._tasks.begin(
+            "sheet",
+            lambda _: draw_sheet(cases, config.augmentation, model, config.window),
+            lambda _: self._changed(),
+            returned=lambda picture: show_sheet(self.window(), folder, picture),
+            failed=lambda error: show_error(str(error)),
+        )
+        self._changed()
+
+    def _copy_command(self) -> None:
+        command = command_line(self.request().arguments())
+        clipboard = QApplication.clipboard()
+        assert clipboard
+        clipboard.setText(command)
+        show_info(f"Copied: {command}")
+
+
+def _measurable(request: TrainingRequest) -> TrainingRequest:
+    """What a measurement depends on: neither the name nor, but for a factor, the epochs."""
+    return replace(request, output=request.folder / "nowhere", config=request.config.changed({"epochs": 10}))
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where} is {first['input']}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _breakable(path: Path) -> str:
+    """A path that a line can be broken in."""
+    return str(path).replace("/", "/\u200b").replace("\\", "\\\u200b").replace("_", "_\u200b")

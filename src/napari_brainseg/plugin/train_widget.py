@@ -1,0 +1,300 @@
+"""The Train tab: set a training up, start it as a process of its own, follow its folder, and use what came of it."""
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info
+from napari.utils.theme import get_theme
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, QSettings, QTimer, QUrl
+from qtpy.QtGui import QDesktopServices, QShowEvent
+from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
+
+from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
+from .columns import Column
+from .tabs import show_tab
+from .task import Task, Tasks
+from .train_command import TrainingRequest, resume_arguments
+from .train_farewell import CloseQuestion, ask
+from .train_process import end_at_once, start_training
+from .train_run_page import TrainRunPage, status_words
+from .train_setup import TrainSetup
+from .train_watch import RunReader, RunView
+
+if TYPE_CHECKING:
+    from .train_curves import TrainCurves
+
+_EVERY = 500
+"""Milliseconds between two looks at a run that is under way."""
+_RUN, _PID = "train/run", "train/pid"
+
+
+class TrainWidget(Column):
+    """Train a model while napari stays free.
+
+    The training is the command that a person could type into a terminal. What it is doing stands in its folder, which
+    is looked at in a thread; so it makes no difference whether this tab, another one or a terminal has started it.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Whose theme is used.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.view: RunView | None = None
+        """The run as it was found last; None while none is watched."""
+        self.plot: TrainCurves | None = None
+        """None until matplotlib is loaded."""
+        self._reader: RunReader | None = None
+        self._stopping = False
+        self._was_under_way = False
+        self._question: CloseQuestion | None = None
+        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._tasks = Tasks(self)
+        self._timer = QTimer(self)
+        self._timer.setInterval(_EVERY)
+        self.setup = TrainSetup()
+        self.run_page = TrainRunPage()
+        self.set_parts(self.setup, self.run_page)
+        self.run_page.hide()
+        self._connect()
+        self._watch_remembered()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the training that is watched has not ended."""
+        return self.view is not None and self.view.is_under_way
+
+    def start(self, request: TrainingRequest) -> None:
+        """Start a training and follow it."""
+        self._launch(request.arguments(), request.output)
+
+    def watch(self, folder: Path, pid: int = 0, since: datetime | None = None) -> None:
+        """Follow the run in a folder, which may have ended long ago, or be that of a process just started."""
+        self._reader = RunReader(folder, pid, since)
+        self.view, self._stopping, self._was_under_way = None, False, since is not None
+        self._settings.setValue(_RUN, str(folder))
+        self._settings.setValue(_PID, pid)
+        self._timer.start()
+        self.verticalScrollBar().setValue(0)
+        self.look()
+
+    def look(self) -> None:
+        """Look at the run once, in a thread; a look that is still under way is enough."""
+        if self._reader is not None and "look" not in self._tasks:
+            look = self._reader.look
+            self._tasks.begin("look", lambda _: look(), lambda _: None, returned=self._show, failed=self._fail)
+
+    def stop(self) -> None:
+        """Ask the training to save and end; asked once more, offer to end it at once."""
+        if not self.is_under_way:
+            return
+        if self._stopping:
+            self._offer_to_end_at_once()
+            return
+        self._stopping = True
+        self._ask_to_stop()
+        self._show_page()
+
+    def resume(self) -> None:
+        """Go on with the run that is shown."""
+        if self.view is None or self.view.run is None:
+            return
+        try:
+            arguments = resume_arguments(self.view.run.command)
+        except ValueError as error:
+            self._fail(error)
+        else:
+            self._launch(arguments, self.view.folder)
+
+    def use_model(self) -> None:
+        """Choose the model that came of the run in the Segment tab."""
+        if self.view is not None and self.view.info is not None:
+            show_tab(self.viewer, "Segment").models.choose(str(self.view.folder))
+
+    def set_up(self) -> None:
+        """Leave the run, which is over, and set up another one."""
+        self._timer.stop()
+        self._reader = self.view = None
+        self._settings.remove(_RUN)
+        self._show_page()
+        self.verticalScrollBar().setValue(0)
+        self.setup.refresh()
+
+    def event(self, event: QEvent) -> bool:
+        """Let go of everything but the training when the tab is closed."""
+        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+            self._shut_down()
+        return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the folder that is open in the Cases tab by now, and ask before the window is closed."""
+        super().showEvent(event)
+        window = _window_of(self)
+        if self._question is None and window is not self:
+            self._question = CloseQuestion(window, lambda: self.is_under_way, self._ask_to_stop, self)
+        self.setup.follow_cases()
+
+    # the run
+
+    def _launch(self, arguments: list[str], output: Path) -> None:
+        since = datetime.now(UTC).replace(microsecond=0)
+        try:
+            pid = start_training(arguments, output)
+        except OSError as error:
+            self._fail(error)
+        else:
+            self.watch(output, pid, since)
+
+    def _watch_remembered(self) -> None:
+        folder = self._settings.value(_RUN, "")
+        if folder and Path(folder).is_dir():
+            self.watch(Path(folder), int(self._settings.value(_PID, 0)))
+        else:
+            self.setup.follow_cases()
+
+    def _show(self, view: RunView) -> None:
+        if self._reader is None or view.folder != self._reader.folder:
+            return
+        self.view = view
+        if view.is_under_way:
+            if self._stopping and not is_stop_asked(view.folder):  # it had just begun, and tidied up before
+                self._ask_to_stop()
+        else:
+            self._timer.stop()
+            self._stopping = False
+        self._show_page()
+        if self._was_under_way and not view.is_under_way:
+            self._tell_end(view)
+        self._was_under_way = view.is_under_way
+
+    def _show_page(self) -> None:
+        view = self.view
+        self.setup.setVisible(self._reader is None)
+        self.run_page.setVisible(self._reader is not None)
+        if view is None:
+            return
+        self.run_page.show_view(view, stopping=self._stopping)
+        self._show_curves()
+
+    def _show_curves(self) -> None:
+        if self.plot is None:
+            if self.view and self.view.history and "plot" not in self._tasks:
+                self._tasks.begin("plot", _load_plot, lambda _: None, returned=self._add_plot, failed=self._fail)
+            return
+        rows = self.view.history if self.view else ()
+        state = self.view.state if self.view else None
+        self.plot.setVisible(bool(rows))
+        self.plot.show_rows(rows, state.epochs if state else len(rows))
+
+    def _add_plot(self, kind: "type[TrainCurves]") -> None:
+        self.plot = kind()
+        self.run_page.curves.addWidget(self.plot)
+        self._follow_theme()
+        self._show_curves()
+
+    def _tell_end(self, view: RunView) -> None:
+        words = f"{view.folder.name}: {status_words(view, stopping=False)}"
+        if view.status == "failed":
+            show_error(words)
+        else:
+            show_info(words)
+
+    def _ask_to_stop(self) -> None:
+        assert self._reader
+        try:
+            ask_to_stop(self._reader.folder)
+        except OSError as error:
+            self._stopping = False
+            self._fail(error)
+
+    def _offer_to_end_at_once(self) -> None:
+        answer = QMessageBox.question(
+            self,
+            "End at once",
+            "The training saves and ends after the step at hand. End its process at once? What was learned since the "
+            "last whole epoch is lost.",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+            QMessageBox.StandardButton.No,
+        )
+        if answer == QMessageBox.StandardButton.Yes and self.view is not None and self.view.state:
+            try:
+                end_at_once(self.view.state)
+            except OSError as error:
+                self._fail(error)
+
+    # what the controls do
+
+    def _connect(self) -> None:
+        page = self.run_page
+        self._timer.timeout.connect(self.look)
+        self.setup.start_wanted.connect(self.start)
+        self.setup.run_chosen.connect(self.watch)
+        page.stop_button.clicked.connect(lambda: self.stop())
+        page.resume_button.clicked.connect(lambda: self.resume())
+        page.use_button.clicked.connect(lambda: self.use_model())
+        page.new_button.clicked.connect(lambda: self.set_up())
+        page.copy_button.clicked.connect(lambda: self._copy_command())
+        page.report_button.clicked.connect(lambda: self._open(REPORT_FILE))
+        page.folder_button.clicked.connect(lambda: self._open(""))
+        self.viewer.events.theme.connect(self._follow_theme)
+
+    def _open(self, name: str) -> None:
+        if self.view is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.view.folder / name)))
+
+    def _copy_command(self) -> None:
+        assert self.view
+        assert self.view.run
+        clipboard = QApplication.clipboard()
+        assert clipboard
+        clipboard.setText(self.view.run.command)
+        show_info(f"Copied: {self.view.run.command}")
+
+    def _follow_theme(self, _: Any = None) -> None:
+        if self.plot:
+            theme = get_theme(self.viewer.theme)
+            self.plot.set_theme(theme.background.as_hex(), theme.text.as_hex())
+
+    def _fail(self, error: Exception) -> None:
+        if self._reader is None:
+            self.setup.say(str(error))
+        else:
+            self.run_page.status_line.setText(f"⚠ {error}")
+        show_error(str(error))
+
+    def _shut_down(self) -> None:
+        """Let go of the viewer, which outlives the tab; what becomes of the training is asked once the tab is gone."""
+        was_asked = self._question is not None and self._question.was_asked
+        if self.is_under_way and self._timer.isActive() and not was_asked and self._reader:
+            folder, window = self._reader.folder, QApplication.activeWindow()
+            QTimer.singleShot(0, partial(_ask_and_stop, folder, window))
+        self._timer.stop()
+        self._tasks.close()
+        self.setup.close_tasks()
+        self.viewer.events.theme.disconnect(self._follow_theme)
+
+
+def _ask_and_stop(folder: Path, window: QWidget | None) -> None:
+    if ask(window, can_cancel=False) == "stop":
+        ask_to_stop(folder)
+
+
+def _window_of(widget: QWidget) -> QWidget:
+    """The window that a widget is in, even if its dock floats."""
+    while (parent := widget.parentWidget()) is not None:
+        widget = parent
+    return widget
+
+
+def _load_plot(_: Task) -> "type[TrainCurves]":
+    """Load matplotlib and its fonts, which takes a third of a second, and the first time far longer."""
+    from .train_curves import TrainCurves, warm_up
+
+    warm_up()
+    return TrainCurves
