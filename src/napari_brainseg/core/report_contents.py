@@ -217,7 +217,7 @@ def _origin(predicted: Case) -> tuple[str, str] | None:
 
 
 def _seen(names: Iterable[str], info: ModelInfo | None) -> tuple[str, ...]:
-    patients = {patient_of(name) for name in info.train_cases} if info else set()
+    patients = {patient_of(name) for name in info.seen_cases} if info else set()
     return tuple(name for name in names if patient_of(name) in patients)
 
 

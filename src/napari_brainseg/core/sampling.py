@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
 
 from .cases import Case
 from .config import ModelConfig, TrainConfig
@@ -86,18 +85,25 @@ def make_batch(
     samples: Sequence[Sample], chosen: Sequence[tuple[int, int]], model: ModelConfig, device: Device
 ) -> tuple[Tensor, Tensor]:
     """Return normalised slices with their neighbours (B, S, C, Y, X), and masks (B, Y, X), on the device."""
-    height = max(samples[case].volume.shape[1] for case, _ in chosen)
-    width = max(samples[case].volume.shape[2] for case, _ in chosen)
-    images, masks = [], []
-    for case, index in chosen:
-        sample = samples[case]
-        array = sample.volume.array[neighbours(index, len(sample.mask), model.context)]
-        stored = torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32))
-        padding = [0, width - array.shape[2], 0, height - array.shape[1]]
-        slices = normalise(stored.permute(0, 3, 1, 2).to(device.name), [sample.intensities])
-        images.append(functional.pad(slices, padding, mode="replicate"))
-        masks.append(functional.pad(torch.from_numpy(sample.mask[index]), padding))
-    return torch.stack(images), torch.stack(masks).to(device.name)
+    sides = tuple(max(samples[case].volume.shape[axis] for case, _ in chosen) for axis in (1, 2))
+    slices = [
+        _padded(samples[case].volume.array[neighbours(index, len(samples[case].mask), model.context)], sides, "edge")
+        for case, index in chosen
+    ]
+    if any(array.dtype != np.uint8 for array in slices):
+        slices = [array.astype(np.float32) for array in slices]
+    stored = torch.from_numpy(np.stack(slices)).to(device.name).permute(0, 1, 4, 2, 3).contiguous()
+    images = normalise(stored, [samples[case].intensities for case, _ in chosen])
+    masks = [_padded(samples[case].mask[None, index], sides, "constant")[0] for case, index in chosen]
+    return images, torch.from_numpy(np.stack(masks)).to(device.name)
+
+
+def _padded(array: Array, sides: tuple[int, ...], mode: Literal["edge", "constant"]) -> Array:
+    """(S, Y, X, ...) made as large as the largest slice of its batch."""
+    if array.shape[1:3] == sides:
+        return array
+    widths = [(0, 0), *((0, side - size) for side, size in zip(sides, array.shape[1:3], strict=True))]
+    return np.pad(array, [*widths, *[(0, 0)] * (array.ndim - 3)], mode)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from .models import TrainedModel, load_model, save_model
 from .networks import create_network, freeze_encoder
 from .optimisation import TrainingStep, average_weights
 from .progress import Cancelled, OnProgress, Progress, ignore_progress
-from .runs import EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
+from .runs import CHECKPOINT_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
 from .sampling import Sampler, cache_folder, make_batch, read_samples
 from .schedules import best_epoch, epochs_without_gain, learning_rate
 from .tensorboards import TensorBoard
@@ -93,19 +93,9 @@ def train(
         model, config, parent = model or before.model, config or before.training, parent or before.parent
     config = config or TrainConfig()
     start = load_model(parent) if parent else None
-    if start and model:
-        check_network(start.info.model, model)
-    run = Run(
-        model=model or (start.info.model.architecture if start else ModelConfig()),
-        training=config,
-        train_cases=tuple(case.name for case in train_cases),
-        validation_cases=tuple(case.name for case in validation_cases),
-        parent_sha256=start.info.provenance.weights_sha256 if start else None,
-        parent=_place_of(parent) if parent else None,
-        command=command,
+    run = _run_of(train_cases, validation_cases, model, config, start.info if start else None).model_copy(
+        update={"parent": _place_of(parent) if parent else None, "command": command}
     )
-    check_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
-    check_settings(config, has_validation=bool(validation_cases))
     check_folder(output, run, before)
     device = choose_training_device(config.device, config.threads, config.precision)
     model, loss, notes = run.model, create_loss(config), list[str]()
@@ -129,7 +119,9 @@ def train(
             write_run(output, run)
 
         torch.manual_seed(config.seed)
-        network = (start.network if start else create_network(model)).to(device.name)
+        begun = resume and (output / CHECKPOINT_FILE).is_file()  # pretrained weights need not be there any more
+        network = start.network if start else create_network(model.architecture if begun else model)
+        network.to(device.name)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze_encoder(network, model)
         averaged = copy.deepcopy(network)
@@ -180,7 +172,7 @@ def train(
                 pace.took("step")
                 left = pace.seconds_left(epoch, len(losses))
                 state.update(step=len(losses), seconds=pace.seconds, seconds_left=left)
-                figures = {"loss": losses[-1], "minutes_left": left / 60}
+                figures = {"loss": losses[-1], "minutes_left": round(left / 60, 1)}
                 on_progress(Progress(f"epoch {epoch + 1}", len(losses), sampler.steps, figures))
                 if is_stop_asked(output):
                     break
@@ -223,29 +215,59 @@ def train(
             notes.append(f"weights of epoch {kept} of {epoch}, chosen by the validation Dice, which flatters them")
         if unseen and (judged is None or losses):
             judged = judge()
-        info = ModelInfo(
-            name=output.name,
-            model=model.architecture,
-            training=config,
-            train_cases=run.train_cases,
-            validation_cases=run.validation_cases,
-            validation_dice=judged.dice if judged else {},
-            parent_dice=parent_dice or {},
-            lineage=(*start.info.lineage, as_ancestor(start.info)) if start else (),
-            epoch=kept,
-            provenance=Provenance(
-                command=command,
-                device=f"{device} ({device.reason})",
-                seconds=round(pace.seconds, 1),
-                parent_sha256=run.parent_sha256,
-                notes=tuple(notes),
-            ),
+        info = _info_of(run, start.info if start else None).model_copy(
+            update={
+                "name": output.name,
+                "epoch": kept,
+                "validation_dice": judged.dice if judged else {},
+                "parent_dice": parent_dice or {},
+                "provenance": Provenance(
+                    command=command,
+                    device=f"{device} ({device.reason})",
+                    seconds=round(pace.seconds, 1),
+                    parent_sha256=run.parent_sha256,
+                    notes=tuple(notes),
+                ),
+            }
         )
         trained = save_model(TrainedModel(info, averaged.eval().cpu()), output, overwrite=resume)
         write_training_report(output, trained.info, judged.worst if judged else {})
         ending = "finished" if is_whole else "stopped"
         state.update(status=ending, seconds=pace.seconds, seconds_left=0.0 if is_whole else None, message="")
     return trained
+
+
+def _run_of(
+    train_cases: Sequence[Case],
+    validation_cases: Sequence[Case],
+    model: ModelConfig | None,
+    config: TrainConfig,
+    parent: ModelInfo | None,
+) -> Run:
+    """What is to be done, once it is checked that it can be."""
+    if parent and model:
+        check_network(parent.model, model)
+    check_cases(train_cases, validation_cases, parent.seen_cases if parent else ())
+    check_settings(config, has_validation=bool(validation_cases))
+    return Run(
+        model=model or (parent.model.architecture if parent else ModelConfig()),
+        training=config,
+        train_cases=tuple(case.name for case in train_cases),
+        validation_cases=tuple(case.name for case in validation_cases),
+        parent_sha256=parent.provenance.weights_sha256 if parent else None,
+    )
+
+
+def _info_of(run: Run, parent: ModelInfo | None) -> ModelInfo:
+    """What is known of the model before it is trained."""
+    return ModelInfo(
+        name="",
+        model=run.model.architecture,
+        training=run.training,
+        train_cases=run.train_cases,
+        validation_cases=run.validation_cases,
+        lineage=(*parent.lineage, as_ancestor(parent)) if parent else (),
+    )
 
 
 def _epoch_seed(config: TrainConfig, epoch: int) -> int:
