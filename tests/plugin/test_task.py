@@ -5,6 +5,7 @@ import sys
 import threading
 
 import pytest
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject
 
 from napari_brainseg.core.progress import Cancelled, Progress
@@ -181,4 +182,21 @@ def test_closed_work_is_stopped_and_says_nothing_more(qtbot):
 
     assert task.stopping
     assert not tasks
+    assert not heard
+
+
+def test_a_task_outlives_its_owner_and_is_gone_once_its_thread_has_ended(qtbot):
+    """Else the owner would destroy it under the thread that emits, and the process would crash."""
+    owner, gate, heard = QObject(), threading.Event(), []
+    tasks = Tasks(owner)
+    tasks.begin("work", lambda _: gate.wait(10), heard.append, returned=heard.append)
+    task = tasks["work"]
+    with qtbot.waitSignal(owner.destroyed):
+        owner.deleteLater()
+    assert isalive(task)
+    assert task.stopping
+
+    gate.set()
+    qtbot.waitUntil(lambda: not isalive(task), timeout=10_000)
+    assert not task._thread.is_alive()
     assert not heard

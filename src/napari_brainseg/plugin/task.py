@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QObject, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from ..core.progress import Cancelled, Progress
 
@@ -17,8 +17,6 @@ class Task(QObject):
     ----------
     function : callable
         Called with the task itself: it passes `report` on as ``on_progress``, and may `send` values on the way.
-    parent : QObject, optional
-        Owner of the task.
     """
 
     progressed = Signal(object)
@@ -32,8 +30,8 @@ class Task(QObject):
     ended = Signal()
     """Nothing more will come, whether it returned, failed or was stopped."""
 
-    def __init__(self, function: Callable[["Task"], Any], parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, function: Callable[["Task"], Any]) -> None:
+        super().__init__()  # without a parent, which would take it along from under the thread that emits
         self._function = function
         self._stop = threading.Event()
         self.was_stopped = False
@@ -46,6 +44,8 @@ class Task(QObject):
         application = QCoreApplication.instance()
         if application:
             application.aboutToQuit.connect(self.stop)
+        self.ended.connect(self._let_go)
+        _started.add(self)
         self._thread.start()
         return self
 
@@ -59,11 +59,6 @@ class Task(QObject):
         self._stop.set()
         if wait and self._thread.is_alive():
             self._thread.join(wait)
-
-    def discard(self) -> None:
-        """Let go of the task once it has ended, lest the window collects all that ever ran."""
-        self._thread.join()  # which is at its very last line, but may still be emitting
-        self.deleteLater()
 
     def report(self, progress: Progress) -> None:
         """Pass progress on; ends the work if a stop was asked for.
@@ -83,6 +78,15 @@ class Task(QObject):
             raise Cancelled
         self._emit("sent", value)
 
+    def _let_go(self) -> None:
+        """Lest the process collects all that ever ran."""
+        self._thread.join()  # which is at its very last line, but may still be emitting
+        QTimer.singleShot(0, self._discard)  # not while the signal that told of the end is being handled
+
+    def _discard(self) -> None:
+        _started.discard(self)
+        self.deleteLater()
+
     def _run(self) -> None:
         try:
             self._emit("returned", self._function(self))
@@ -100,6 +104,10 @@ class Task(QObject):
             self._stop.set()
 
 
+_started: set[Task] = set()
+"""Keeps tasks until their threads have ended, whoever has lost interest by then."""
+
+
 class Tasks(dict[str, Task]):
     """The work of one widget by name: at most one task of each name, and only the latest is listened to.
 
@@ -111,8 +119,6 @@ class Tasks(dict[str, Task]):
 
     def __init__(self, owner: QObject) -> None:
         super().__init__()
-        self._owner = owner
-        self._is_closed = False
         owner.destroyed.connect(self.close)  # what is still on its way would find no widget
 
     def begin(
@@ -136,7 +142,7 @@ class Tasks(dict[str, Task]):
             By name of the signal: called with what it carries.
         """
         self.drop(name)
-        task = self[name] = Task(function, self._owner)
+        task = self[name] = Task(function)
 
         def current(slot: Callable[..., object], *values: object) -> None:
             if self.get(name) is task:
@@ -146,8 +152,6 @@ class Tasks(dict[str, Task]):
             if self.get(name) is task:
                 del self[name]
                 ended(task)
-            if not self._is_closed:
-                task.discard()
 
         for signal, slot in slots.items():
             getattr(task, signal).connect(partial(current, slot))
@@ -166,6 +170,5 @@ class Tasks(dict[str, Task]):
 
     def close(self, _: object = None) -> None:
         """Stop all work, and listen to none of it any more."""
-        self._is_closed = True
         self.stop()
         self.clear()
