@@ -48,6 +48,11 @@ def main() -> None:
     picture(viewer, "segment")
     segment.show_uncertainty.value = True
     picture(viewer, "uncertainty")
+    segment.show_uncertainty.value = False
+    metrics = show_tab(viewer, "Metrics")
+    wait(lambda: metrics.plot is not None and metrics.comparison is not None and not metrics.is_measuring)
+    metrics.show_disagreement.setChecked(True)
+    picture(viewer, "metrics")
 
 
 def wait(until: Callable[[], bool], seconds: float = 120) -> None:
