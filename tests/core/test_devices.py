@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 import torch
 
+from napari_brainseg.core import devices
 from napari_brainseg.core.config import DeviceName
-from napari_brainseg.core.devices import choose_device
+from napari_brainseg.core.devices import Device, choose_device, choose_training_device
 
 
 @pytest.fixture
@@ -88,3 +91,48 @@ def test_no_number_of_threads_brings_back_the_usual_one() -> None:
     assert torch.get_num_threads() == usual + 1
     choose_device("cpu")
     assert torch.get_num_threads() == usual
+
+
+@pytest.mark.parametrize(
+    ("has_bfloat16", "precision", "dtype"),
+    [
+        (True, "auto", torch.bfloat16),
+        (True, "bfloat16", torch.bfloat16),
+        (True, "float32", torch.float32),
+        (False, "auto", torch.float32),
+        (False, "float32", torch.float32),
+    ],
+)
+def test_cpu_trains_in_bfloat16_only_with_the_instructions(
+    monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, precision: Any, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: has_bfloat16)
+    assert choose_training_device("cpu", precision=precision).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("has_bfloat16", "precision", "allowed"),
+    [(False, "bfloat16", "auto, float32$"), (True, "float16", "auto, float32, bfloat16$")],
+)
+def test_precision_that_would_be_slow_or_wrong_is_refused(
+    monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, precision: Any, allowed: str
+) -> None:
+    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: has_bfloat16)
+    with pytest.raises(ValueError, match=f"does not train in {precision} here; allowed are {allowed}"):
+        choose_training_device("cpu", precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("fastest", "precision", "dtype"),
+    [
+        (torch.bfloat16, "auto", torch.bfloat16),
+        (torch.float16, "auto", torch.float32),  # small gradients vanish
+        (torch.float16, "float16", torch.float16),
+        (torch.bfloat16, "float16", torch.float16),
+    ],
+)
+def test_gpu_trains_in_float16_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, fastest: torch.dtype, precision: Any, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(devices, "choose_device", lambda *_: Device("cuda", fastest, "pretended"))
+    assert choose_training_device("auto", precision=precision).dtype == dtype

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_brainseg.core.config import ModelConfig, PostprocessConfig, TrainConfig
-from napari_brainseg.core.model_folders import ModelInfo, Provenance, file_sha256, read_model_info
+from napari_brainseg.core.model_folders import SCHEMA_VERSION, ModelInfo, Provenance, file_sha256, read_model_info
 from napari_brainseg.core.models import TrainedModel, load_model, save_model
 from napari_brainseg.core.networks import create_network, read_weights
 from napari_brainseg.core.preprocessing import measure_intensities, neighbours, normalise
@@ -236,6 +236,26 @@ def test_saving_over_a_model_is_refused_and_changes_nothing(saved: Path, untrain
     with pytest.raises(FileExistsError, match=r"model\.json exists already"):
         save_model(untrained, saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_model_whose_saving_anew_fails_is_not_half_the_old_one(
+    saved: Path, untrained: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match=r"model\.json cannot be written"):
+            save_model(untrained, saved, overwrite=True)
+    with pytest.raises(FileNotFoundError, match="is not a model"):
+        load_model(saved)
+
+
+def test_model_saved_anew_has_the_newest_schema(saved: Path, untrained: TrainedModel) -> None:
+    old = TrainedModel(untrained.info.model_copy(update={"schema_version": 1}), untrained.network)
+    assert save_model(old, saved, overwrite=True).info.schema_version == SCHEMA_VERSION
+    assert load_model(saved).info.schema_version == SCHEMA_VERSION
 
 
 def test_folder_here_does_not_stand_in_for_a_shipped_model(

@@ -70,7 +70,7 @@ class _Axis:
         if not np.isfinite([low, high]).all() or low == high:
             low, high = (low - 0.5, low + 0.5) if np.isfinite(low) else (0.0, 1.0)
         self._low, self._high, self._start, self._end = low, high, start, end
-        self._locator = MaxNLocator(6, integer=whole)
+        self._locator = MaxNLocator(6, integer=whole, steps=[1, 2, 5, 10])
 
     def place(self, value: float) -> float:
         share = (value - self._low) / (self._high - self._low)
@@ -78,4 +78,4 @@ class _Axis:
 
     def ticks(self, digits: str) -> tuple[tuple[float, str], ...]:
         values = self._locator.tick_values(self._low, self._high)
-        return tuple((self.place(v), format(v, digits)) for v in values if self._low <= v <= self._high)
+        return tuple((self.place(float(v)), format(v, digits)) for v in values if self._low <= v <= self._high)
