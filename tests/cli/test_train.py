@@ -1,7 +1,6 @@
 """``brainseg train``: from cases with manual masks to a model folder."""
 
 import json
-import os
 import shutil
 import signal
 
@@ -372,7 +371,7 @@ def press(monkeypatch):
             calls.append(arguments)
             average(*arguments)
             if len(calls) in steps:
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(training, "average_weights", count)
 
@@ -405,14 +404,29 @@ def test_ctrl_c_in_the_first_epoch_is_one_line(train, patients, output, press):
     assert train(patients, "--resume").code == 0
 
 
+def test_ctrl_c_before_the_run_begins_ends_it_even_where_the_folder_is_there(train, patients, output, monkeypatch):
+    output.mkdir()
+    check = training.check_folder
+
+    def interrupt(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        check(*arguments)
+
+    monkeypatch.setattr(training, "check_folder", interrupt)
+    told = train(patients)
+
+    assert told.code == 130
+    assert not list(output.iterdir())
+
+
 def test_second_ctrl_c_stops_at_once(train, patients, output, monkeypatch):
     average, calls = training.average_weights, []
 
     def twice(*arguments):
         calls.append(arguments)
         if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         average(*arguments)
 
     monkeypatch.setattr(training, "average_weights", twice)

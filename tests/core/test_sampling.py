@@ -14,7 +14,7 @@ from napari_brainseg.core.cases import Case
 from napari_brainseg.core.config import ModelConfig, NormalisationConfig, TrainConfig
 from napari_brainseg.core.devices import choose_device
 from napari_brainseg.core.preprocessing import measure_intensities
-from napari_brainseg.core.progress import ignore_progress
+from napari_brainseg.core.progress import Progress, ignore_progress
 from napari_brainseg.core.sampling import Sample, Sampler, cache_folder, make_batch, read_samples
 from napari_brainseg.core.volumes import volume_of_array
 
@@ -115,7 +115,11 @@ def test_images_go_to_the_disk_where_memory_is_short_or_it_is_asked_for(
     cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Any, fits: bool, on_disk: bool
 ) -> None:
     monkeypatch.setattr(peeks, "free_bytes", lambda: 10**12 if fits else 10)
-    with cache_folder(cases, TrainConfig(cache=cache), tmp_path) as folder:
+    notes: list[Progress] = []
+    with cache_folder(cases, TrainConfig(cache=cache), tmp_path, notes.append) as folder:
+        assert [note.note for note in notes] == (
+            ["decoded, the cases take 0.0 GB: they are kept on the disk meanwhile"] if on_disk else []
+        )
         assert (folder is not None) == on_disk
         found = read_samples(cases, ModelConfig(), folder, ignore_progress)
         for one, other in zip(found, read_samples(cases, ModelConfig(), None, ignore_progress), strict=True):
@@ -133,12 +137,12 @@ def test_images_that_fit_nowhere_are_refused(
     monkeypatch.setattr(peeks, "free_bytes", lambda: 10)
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
     message = "decoded, the cases take .* GB, but there are .* of free memory and 0.0 GB on the disk"
-    with pytest.raises(ValueError, match=message), cache_folder(cases, TrainConfig(), tmp_path):
+    with pytest.raises(ValueError, match=message), cache_folder(cases, TrainConfig(), tmp_path, ignore_progress):
         pass
 
 
 def test_what_a_kill_left_in_the_cache_is_removed(cases: list[Case], tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "anna.images").write_bytes(b"old")
-    with cache_folder(cases, TrainConfig(), tmp_path):
+    with cache_folder(cases, TrainConfig(), tmp_path, ignore_progress):
         assert not (tmp_path / "cache").exists()

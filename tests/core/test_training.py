@@ -482,6 +482,7 @@ def test_state_counts_epochs_and_steps(
     train(cases[:2], cases[2:3], tmp_path / "m", tiny, quick, on_progress=look)
     states = {stage: state for stage, state in reversed(seen) if state}
     assert states["reading"].status == "starting"
+    assert states["validating"].status == "running"
     assert states["epoch 1"].status == "running"
     assert (states["epoch 1"].steps, states["epoch 1"].epochs) == (2, 2)
     last = read_state(tmp_path / "m")

@@ -1,5 +1,6 @@
 """Ctrl-C while a training runs."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..core.progress import OnProgress, Progress
-from ..core.runs import ask_to_stop
+from ..core.runs import UNDER_WAY, ask_to_stop, read_state
 from .console import complain
 
 
@@ -34,7 +35,7 @@ def gentle_interrupts(folder: Path) -> Iterator[Interrupts]:
     def ask(_: int, __: FrameType | None) -> None:
         restore()
         interrupts.asked = True
-        if not folder.is_dir():  # nothing has begun
+        if not _has_begun(folder):
             raise KeyboardInterrupt
         ask_to_stop(folder)
 
@@ -44,6 +45,12 @@ def gentle_interrupts(folder: Path) -> Iterator[Interrupts]:
         yield interrupts
     finally:
         restore()
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether the run in a folder is that of this process: a wish to stop from before it begins is forgotten."""
+    state = read_state(folder)
+    return state is not None and state.pid == os.getpid() and state.status in UNDER_WAY
 
 
 def saying_so(interrupts: Interrupts, on_progress: OnProgress) -> OnProgress:

@@ -66,7 +66,8 @@ def train(
         sides = _sides_of(before, usable, folder)
     else:
         sides = _split(usable, folds, fold, validation_share, training.seed, old)
-    complain(f"{len(sides[0])} cases to train on, {len(sides[1])} to validate on")
+    plural = "" if len(sides[0]) == 1 else "s"
+    complain(f"{len(sides[0])} case{plural} to train on, {len(sides[1])} to validate on")
     if worth := worth_of(sides[1]):
         complain(worth)
     if dry_run:

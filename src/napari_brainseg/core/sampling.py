@@ -107,7 +107,9 @@ def _padded(array: Array, sides: tuple[int, ...], mode: Literal["edge", "constan
 
 
 @contextmanager
-def cache_folder(cases: Sequence[Case], config: TrainConfig, output: Path) -> Iterator[Path | None]:
+def cache_folder(
+    cases: Sequence[Case], config: TrainConfig, output: Path, on_progress: OnProgress
+) -> Iterator[Path | None]:
     """Folder for decoded images while the block runs, None where memory holds them all.
 
     Raises
@@ -127,6 +129,8 @@ def cache_folder(cases: Sequence[Case], config: TrainConfig, output: Path) -> It
             f"decoded, the cases take {needed / 1e9:.1f} GB, but there are {free_bytes() / 1e9:.1f} GB of free memory "
             f"and {free / 1e9:.1f} GB on the disk of {output}: train on fewer, or choose another folder"
         )
+    note = f"decoded, the cases take {needed / 1e9:.1f} GB: they are kept on the disk meanwhile"
+    on_progress(Progress("reading", 0, len(cases), note=note))
     folder.mkdir()
     try:
         yield folder

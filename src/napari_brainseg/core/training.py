@@ -100,9 +100,14 @@ def train(
     device = choose_training_device(config.device, config.threads, config.precision)
     model, loss, notes = run.model, create_loss(config), list[str]()
 
-    def stop_or(report: Progress) -> None:
+    def report_reading(report: Progress) -> None:
         if is_stop_asked(output):
             raise Cancelled("stopped before the first step")
+        state.update(message=f"reading case {report.done} of {report.total}")
+        on_progress(report)
+
+    def report_validation(report: Progress) -> None:
+        state.update(message=f"validating case {report.done} of {report.total}", seconds=pace.seconds)
         on_progress(report)
 
     def tell(note: str) -> None:
@@ -111,9 +116,12 @@ def train(
             on_progress(Progress("training", epoch, config.epochs, note=note))
 
     every_case = [*train_cases, *validation_cases]
-    with StateFile(output, config.epochs) as state, cache_folder(every_case, config, output) as cache:
-        samples = read_samples(train_cases, model, cache, stop_or)
-        unseen = read_samples(validation_cases, model, cache, stop_or)
+    with (
+        StateFile(output, config.epochs) as state,
+        cache_folder(every_case, config, output, on_progress) as cache,
+    ):
+        samples = read_samples(train_cases, model, cache, report_reading)
+        unseen = read_samples(validation_cases, model, cache, report_reading)
         sampler = Sampler(samples, config)
         if not resume:
             write_run(output, run)
@@ -136,7 +144,7 @@ def train(
         judged: Validation | None = None
 
         def judge() -> Validation:
-            found = validate(averaged, unseen, model, device, loss, tell, on_progress)
+            found = validate(averaged, unseen, model, device, loss, tell, report_validation)
             pace.took("validation")
             return found
 
@@ -152,7 +160,6 @@ def train(
             save_checkpoint(output, now, averaged, teach, generator)
 
         if start and not done.seconds:
-            state.update(message="validating the model to start from")
             parent_dice = judge().dice
             previews.write(averaged, epoch)
         state.update(status="running", epoch=epoch, step=len(losses), steps=sampler.steps, message="")
@@ -171,7 +178,7 @@ def train(
                 average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
                 pace.took("step")
                 left = pace.seconds_left(epoch, len(losses))
-                state.update(step=len(losses), seconds=pace.seconds, seconds_left=left)
+                state.update(step=len(losses), seconds=pace.seconds, seconds_left=left, message="")
                 figures = {"loss": losses[-1], "minutes_left": round(left / 60, 1)}
                 on_progress(Progress(f"epoch {epoch + 1}", len(losses), sampler.steps, figures))
                 if is_stop_asked(output):
