@@ -348,6 +348,16 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(train, patients, o
     assert told.out.endswith("nothing was written\n")
 
 
+def test_a_dry_run_tells_a_program_the_same(train, patients, output):
+    told = json.loads(train(patients, "--dry-run", "--json").out)
+
+    assert not output.exists()
+    assert sorted(told["train_cases"] + told["validation_cases"]) == ["anna", "bert", "carl", "dora"]
+    assert told["training"]["slices"] == 18
+    assert told["steps"] == 2
+    assert told["seconds"] > told["step_seconds"] > 0
+
+
 def test_a_dry_run_refuses_what_training_would(train, patients, output):
     told = train(patients, "--dry-run", "--validation-share", "0", "--patience", "3")
 

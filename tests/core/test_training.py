@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from napari_brainseg.core import training
 from napari_brainseg.core.cases import Case, find_cases
-from napari_brainseg.core.config import ModelConfig, SegmentConfig, TrainConfig
+from napari_brainseg.core.config import ModelConfig, NetworkName, SegmentConfig, TrainConfig
 from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.metrics import score_mask
 from napari_brainseg.core.models import load_model
@@ -520,6 +520,7 @@ def test_run_may_be_resumed_elsewhere_and_at_another_precision(
         *({"loss": name} for name in ("dice", "bce", "focal_dice", "tversky", "mse")),
         *({"optimizer": name} for name in ("adam", "sgd")),
         *({"schedule": name} for name in ("cosine", "plateau", "cyclical", "constant")),
+        *({"augmentation": name} for name in ("none", "light")),
         {"accumulate": 2},
         {"clip_norm": 0},
         {"precision": "float32"},
@@ -542,6 +543,16 @@ def test_two_epochs_of_everything_give_a_model(
     if settings.get("cache") == "disk":
         train(cases[:2], cases[2:3], tmp_path / "memory", tiny, changed(config, cache="memory"))
         assert_same_run(tmp_path / "m", tmp_path / "memory")
+
+
+@pytest.mark.parametrize("name", ["resunet", "attention_unet", "dynunet", "unet_vgg16", "unet_resnet50"])
+def test_two_epochs_of_every_network_give_a_model(
+    cases: list[Case], quick: TrainConfig, tmp_path: Path, name: NetworkName
+) -> None:
+    model = ModelConfig(network=name, filters=(4, 8, 8), freeze_encoder_blocks=1)
+    train(cases[:2], cases[2:3], tmp_path / "m", model, quick)
+    assert load_model(tmp_path / "m").info.model == model.architecture
+    assert len(history(tmp_path / "m")) == 2
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

@@ -1,6 +1,8 @@
 """``brainseg train``: cases with manual masks to a model."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +49,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and how long it would take, and write nothing.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: as JSON.")] = False,
 ) -> None:
     """Train a network, split by patient, and write a model folder."""
     before = read_run(output) if resume else None
@@ -71,7 +74,7 @@ def train(
     if worth := worth_of(sides[1]):
         complain(worth)
     if dry_run:
-        _say_what_would_be_done(sides, model, training, parent)
+        _say_what_would_be_done(sides, model, training, parent, as_json=as_json)
         return
     from ..core.training import train as train_model
 
@@ -166,12 +169,19 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _say_what_would_be_done(sides: Sides, model: ModelConfig, config: TrainConfig, parent: str | None) -> None:
+def _say_what_would_be_done(
+    sides: Sides, model: ModelConfig, config: TrainConfig, parent: str | None, *, as_json: bool
+) -> None:
     from ..core.training_plans import plan_training
 
     with progress_shown() as on_progress:
         plan = plan_training(*sides, model, config, parent=parent, on_progress=on_progress)
-    say_plan(plan, sides, model, config)
+    if as_json:
+        names = [[case.name for case in side] for side in sides]
+        content = asdict(plan) | {"train_cases": names[0], "validation_cases": names[1]}
+        say(json.dumps(content, indent=1))
+    else:
+        say_plan(plan, sides, model, config)
 
 
 def _say_scores(info: ModelInfo, output: Path) -> None:
