@@ -1,6 +1,7 @@
 """One step of training, also where memory is short."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_brainseg.core import optimisation
+from napari_brainseg.core.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from napari_brainseg.core.config import TrainConfig
-from napari_brainseg.core.devices import choose_device
+from napari_brainseg.core.devices import Device, choose_device
 from napari_brainseg.core.networks import read_weights
 from napari_brainseg.core.optimisation import TrainingStep, average_weights, create_optimizer
 
@@ -173,3 +175,36 @@ def test_gradient_is_clipped_unless_the_limit_is_0(clip: float, largest: float) 
     norm = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]).norm()
     assert 0 < float(norm) <= largest * 1.01
     assert float(norm) > 0.01 or clip
+
+
+# float16
+
+
+def test_float16_passes_over_a_step_that_overflows_and_learns_again() -> None:
+    half = Device("cpu", torch.float16, "pretended")
+    network = Hungry(most=4)
+    teach = TrainingStep(network, TrainConfig(batch_size=4, loss="bce"), half, [].append)
+    teach.scaler.load_state_dict(teach.scaler.state_dict() | {"scale": 1e12})
+    images, masks = batch(4)
+    losses = [teach(images, masks, 0.01)]
+    assert torch.equal(network.convolution.weight, Hungry(4).convolution.weight)
+    assert teach.scaler.get_scale() < 1e12
+    losses += [teach(images, masks, 0.01) for _ in range(40)]
+    assert losses[-1] < losses[0]
+
+
+def test_float16_goes_on_with_the_scale_it_had(tmp_path: Path) -> None:
+    half = Device("cpu", torch.float16, "pretended")
+    teach, other = (TrainingStep(Hungry(most=4), TrainConfig(batch_size=4), half, [].append) for _ in range(2))
+    for _ in range(3):
+        teach(*batch(4), 0.01)
+    teach.scaler.load_state_dict(teach.scaler.state_dict() | {"scale": 512.0})
+    mean = Hungry(4)
+    save_checkpoint(tmp_path, Checkpoint(epoch=1), mean, teach, torch.Generator())
+    load_checkpoint(tmp_path, mean, other, torch.Generator())
+    assert other.scaler.get_scale() == 512
+    for step_of in (teach, other):
+        step_of(*batch(4), 0.01)
+    assert other.scaler.state_dict() == teach.scaler.state_dict()
+    for name, weights in read_weights(other.network).items():
+        assert torch.equal(weights, read_weights(teach.network)[name])

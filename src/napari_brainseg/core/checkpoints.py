@@ -32,7 +32,7 @@ class Checkpoint(Settings):
     """Mean validation Dice by epoch."""
 
     parent_dice: Mapping[str, float] | None = None
-    scaler: Mapping[str, float] = {}
+    scaler: Mapping[str, int | float] = {}
 
 
 def save_checkpoint(
