@@ -1,7 +1,10 @@
-"""Which machine a figure was measured on."""
+"""Which machine a figure was measured on, and how contestants are measured."""
 
 import platform
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -16,3 +19,14 @@ def describe_machine() -> str:
     )
     processor = names[0] if names else platform.processor() or platform.machine()
     return f"{processor}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
+    """Median seconds of each contestant; all run once in each round, so that other work slows them alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, run in contestants.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: median(values) for name, values in seconds.items()}

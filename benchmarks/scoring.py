@@ -10,18 +10,15 @@ import sys
 import time
 import tracemalloc
 import warnings
-from statistics import median
 
 import torch
-from machine import describe_machine
+from machine import describe_machine, take_turns
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_distance import compute_average_surface_distance
 
 from napari_brainseg import find_cases, load_model, make_phantom, read_mask, read_volume, score_mask, segment
 from napari_brainseg.core.config import ScoreConfig
 from napari_brainseg.core.evaluation import pair_masks, score_cases, summarise_scores
-
-ROUNDS = 5
 
 
 def main() -> None:
@@ -46,15 +43,9 @@ def main() -> None:
         "without distances": lambda: score_mask(found, manual, config=ScoreConfig(distances=False)),
         "MONAI's HD95 and ASSD": monai,
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        for _ in range(ROUNDS):
-            for name, run in contestants.items():
-                started = time.perf_counter()
-                run()
-                seconds[name].append(time.perf_counter() - started)
-    middle = {name: median(values) for name, values in seconds.items()}
+        middle = take_turns(contestants)
     print(f"{describe_machine()}; {len(manual)} slices")
     for name, value in middle.items():
         print(f"{name}: {value * 1000:.0f} ms, {value / middle['segment']:.3f} of segmenting")

@@ -6,19 +6,16 @@ Without a folder, on a made-up case of 88 slices. All are measured in turns in o
 """
 
 import sys
-import time
 from collections.abc import Callable
-from statistics import median
 
 import torch
-from machine import describe_machine
+from machine import describe_machine, take_turns
 from monai.networks.nets import BasicUNet
 
 from napari_brainseg import find_cases, load_model, make_phantom, read_volume, segment
 from napari_brainseg.core.devices import choose_device
 from napari_brainseg.core.segmentation import head_box
 
-ROUNDS = 5
 BATCH = 8
 PLAIN_SLICES = 8
 """The plain network is so slow that a few slices have to stand for all."""
@@ -60,13 +57,7 @@ def main() -> None:
     }
     for run in contestants.values():
         run()
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(ROUNDS):
-        for name, run in contestants.items():
-            started = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - started)
-    middle = {name: median(values) for name, values in seconds.items()}
+    middle = take_turns(contestants)
     middle["plain U-Net"] *= slices / PLAIN_SLICES
     print(f"{describe_machine()}; {device}; {slices} slices of {height} x {width}, head {box[0]} x {box[1]}")
     print(f"segment, end to end:                              {middle['segment']:7.2f} s")

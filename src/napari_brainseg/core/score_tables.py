@@ -20,13 +20,19 @@ _COUNTS = ("tp", "fp", "fn", "tn", "predicted", "reference")
 
 def case_row(case: CaseScores) -> Row:
     """All that is known of a case, figures in full precision."""
-    scores = case.scores
     return {
         "case": case.name,
         "patient": case.patient,
         "site": case.site,
         "missing_sequences": None if case.missing is None else " ".join(case.missing) or "none",
         "slices": len(case.slices),
+        **score_row(case.scores),
+    }
+
+
+def score_row(scores: Scores) -> Row:
+    """All that scores say, in full precision."""
+    return {
         **_counts(scores),
         "predicted_ml": scores.millilitres(scores.predicted),
         "reference_ml": scores.millilitres(scores.reference),

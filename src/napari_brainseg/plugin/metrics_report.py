@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.files import atomic_path
 from ..core.metrics import DISTANCES, EMPTY_POLICIES, FIGURES, Figure, Scores
+from ..core.score_tables import Row, score_row
 
 NOTHING = "–"
 """Stands where a figure says nothing."""
@@ -24,7 +25,6 @@ _FINE = ("specificity", "accuracy")
 """Figures near 1, of which two digits would show 1.00 always."""
 
 _AMOUNTS = ("predicted", "reference", "difference")
-_COUNTS = ("tp", "fp", "fn", "tn", "predicted", "reference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +122,14 @@ def _preface(report: ScoreReport) -> Iterator[str]:
     yield "Voxel size: " + (" x ".join(f"{size:g}" for size in spacing) + " mm (z, y, x)" if spacing else "unknown")
 
 
-def _rows(report: ScoreReport) -> Iterator[dict[str, object]]:
+def _rows(report: ScoreReport) -> Iterator[Row]:
     yield _row(report.volume)
     for z, (number, scores) in enumerate(zip(report.slice_numbers, report.slices, strict=True)):
         yield _row(scores, "slice", number, z)
 
 
-def _row(scores: Scores, scope: str = "volume", number: int | str = "", z: int | str = "") -> dict[str, object]:
-    figures = {figure.name: getattr(scores, figure.name) for figure in FIGURES}
-    return {
-        "scope": scope,
-        "slice": number,
-        "z": z,
-        **{name: getattr(scores, name) for name in _COUNTS},
-        "predicted_ml": scores.millilitres(scores.predicted),
-        "reference_ml": scores.millilitres(scores.reference),
-        **figures,
-        "distance_unit": scores.distance_unit,
-    }
+def _row(scores: Scores, scope: str = "volume", number: int | str = "", z: int | str = "") -> Row:
+    return {"scope": scope, "slice": number, "z": z, **score_row(scores)}
 
 
 def _cell(text: str) -> str:
