@@ -1,5 +1,7 @@
 """A tiny model, so that a test of the window takes a moment."""
 
+import os
+import platform
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +14,21 @@ from napari.layers import Layer
 from qtpy.compat import isalive
 
 from napari_brainseg.core import model_folders
-from napari_brainseg.core.config import ModelConfig, PostprocessConfig
+from napari_brainseg.core.config import ModelConfig, PostprocessConfig, TrainConfig
 from napari_brainseg.core.model_folders import ModelInfo, Provenance
 from napari_brainseg.core.models import TrainedModel, save_model
 from napari_brainseg.core.networks import create_network
 from napari_brainseg.core.progress import Progress
+from napari_brainseg.core.runs import (
+    STATE_FILE,
+    EpochRow,
+    Run,
+    RunState,
+    add_epoch,
+    write_preview,
+    write_previews,
+    write_run,
+)
 from napari_brainseg.core.volumes import Volume
 from napari_brainseg.plugin.layers import image_layers, read_layers
 from napari_brainseg.plugin.segment_widget import SegmentWidget
@@ -151,3 +163,34 @@ def half_done(qtbot, gate: Gate) -> Callable[[SegmentWidget], Gate]:
         return gate
 
     return start
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write what a run of 4 epochs would have left in its folder by now; the process at it is this one."""
+
+    def make(name: str, *, done: int = 2, model: ModelInfo | None = None, **state: object) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        command = f"brainseg train {tmp_path / 'data'} --output {folder} --from default"
+        cases = {"train_cases": ("anna", "bert"), "validation_cases": ("carl", "dora")}
+        write_run(
+            folder,
+            Run(model=ModelConfig(), training=TrainConfig(epochs=4), parent="default", command=command, **cases),
+        )
+        values = {"status": "running", "pid": os.getpid(), "host": platform.node(), "epochs": 4, "epoch": done}
+        values |= {"step": 3, "steps": 12, "seconds": 60.0 * done + 15, "seconds_left": 105.0}
+        (folder / STATE_FILE).write_text(RunState.model_validate(values | state).model_dump_json())
+        for epoch in range(1, done + 1):
+            row = {"validation_loss": 0.6, "validation_dice": 0.2 * epoch, "validation_iou": 0.15 * epoch}
+            add_epoch(folder, EpochRow(epoch=epoch, seconds=60 * epoch, loss=1 / epoch, learning_rate=1e-3, **row))
+        manual = np.zeros((2, 32, 32), np.uint8)
+        manual[:, 8:24, 8:24] = 1
+        write_previews(folder, manual * 90 + 20, manual, ["carl slice 3", "dora slice 2"])
+        for epoch in range(done + 1):
+            write_preview(folder, epoch, np.roll(manual, 4 - epoch, axis=2))
+        if model:
+            (folder / "model.json").write_text(model.model_dump_json())
+        return folder
+
+    return make

@@ -44,6 +44,7 @@ def test_widgets_stand_in_the_order_of_work(manifest):
         "Cases",
         "Segment",
         "Metrics",
+        "Train",
         "Open all",
     ]
 

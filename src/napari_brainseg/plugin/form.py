@@ -3,8 +3,9 @@
 from decimal import Decimal
 from typing import Any, TypeVar, get_args
 
-from magicgui.widgets import Container, LiteralEvalLineEdit, create_widget
+from magicgui.widgets import Container, LiteralEvalLineEdit, TupleEdit, create_widget
 from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QAbstractSpinBox
 
 from ..core.config import Settings
 
@@ -64,6 +65,10 @@ def _control(name: str, field: FieldInfo) -> Any:
     control: Any = create_widget(annotation=field.annotation, name=name, label=field.title, options=options)
     if field.annotation is float:
         _set_precision(control, field)
+    elif isinstance(control, TupleEdit):
+        for number in control:  # two beside each other have no room for buttons
+            number.native.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+            number.native.setStyleSheet("min-width: 30px")  # napari asks for more
     return control
 
 

@@ -15,6 +15,8 @@ from .buttons import make_button
 from .columns import folded, stack
 from .form import read_form, settings_form, show_settings
 
+_WIDTH = 1200
+
 OWN = "of your own"
 SHEET_TOOLTIP = "Draw a slice of the data as it is, and eleven times as the network would get it."
 
@@ -88,6 +90,7 @@ def show_sheet(parent: QWidget | None, folder: Path, picture: bytes) -> QDialog:
     """Show a sheet in a window of its own, which holds nothing up."""
     pixmap = QPixmap()
     pixmap.loadFromData(picture)
+    pixmap = pixmap.scaledToWidth(min(pixmap.width(), _WIDTH), Qt.TransformationMode.SmoothTransformation)
     label = QLabel()
     label.setPixmap(pixmap)
     area = QScrollArea()
@@ -98,6 +101,6 @@ def show_sheet(parent: QWidget | None, folder: Path, picture: bytes) -> QDialog:
     layout = QVBoxLayout(dialog)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.addWidget(area)
-    dialog.resize(min(pixmap.width() + 20, 1200), min(pixmap.height() + 20, 760))
+    dialog.resize(pixmap.width() + 4, min(pixmap.height() + 4, 760))
     dialog.show()
     return dialog

@@ -81,6 +81,7 @@ class TrainWidget(Column):
         self._settings.setValue(_RUN, str(folder))
         self._settings.setValue(_PID, pid)
         self._timer.start()
+        self._show_page()
         self.verticalScrollBar().setValue(0)
         self.look()
 
@@ -137,8 +138,12 @@ class TrainWidget(Column):
         super().showEvent(event)
         window = _window_of(self)
         if self._question is None and window is not self:
-            self._question = CloseQuestion(window, lambda: self.is_under_way, self._ask_to_stop, self)
+            self._question = CloseQuestion(window, self._is_followed, self._ask_to_stop, self)
         self.setup.follow_cases()
+
+    def _is_followed(self) -> bool:
+        """Whether a training is under way and this tab, not closed yet, follows it."""
+        return self.is_under_way and self._timer.isActive()
 
     # the run
 
@@ -176,7 +181,7 @@ class TrainWidget(Column):
     def _show_page(self) -> None:
         view = self.view
         self.setup.setVisible(self._reader is None)
-        self.run_page.setVisible(self._reader is not None)
+        self.run_page.setVisible(view is not None)
         if view is None:
             return
         self.run_page.show_view(view, stopping=self._stopping)
@@ -271,7 +276,7 @@ class TrainWidget(Column):
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab; what becomes of the training is asked once the tab is gone."""
         was_asked = self._question is not None and self._question.was_asked
-        if self.is_under_way and self._timer.isActive() and not was_asked and self._reader:
+        if self._is_followed() and not was_asked and self._reader:
             folder, window = self._reader.folder, QApplication.activeWindow()
             QTimer.singleShot(0, partial(_ask_and_stop, folder, window))
         self._timer.stop()

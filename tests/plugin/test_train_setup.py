@@ -1,0 +1,298 @@
+"""The Train tab before a run: data, split, what to start from, and why it cannot begin."""
+
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QApplication, QDialog, QFileDialog
+
+from napari_brainseg.core.config import AugmentationConfig, TrainConfig
+from napari_brainseg.plugin import train_data, train_setup
+from napari_brainseg.plugin.train_augmentation import OWN
+from napari_brainseg.plugin.train_data import read_training_data, split_data
+from napari_brainseg.plugin.train_form import FROM_NOTHING
+from napari_brainseg.plugin.train_plan import TrainingCost, measure_cost, read_plan
+from napari_brainseg.plugin.train_setup import TrainSetup
+
+PLAN = """to train on: 4 patients
+device: CPU, bfloat16 (no GPU found)
+images: 0.1 GB in memory; 3.0 GB of memory are free
+memory: up to about 1.2 GB
+one step of 16 slices: 0.50 s; 100 steps an epoch
+one validation: 20 s
+10 epochs: about 9 min
+"""
+
+
+@pytest.fixture
+def setup(qtbot, tiny_default):
+    """The page, on which nothing is chosen yet."""
+    page = TrainSetup()
+    qtbot.addWidget(page)
+    yield page
+    page.close_tasks()
+
+
+@pytest.fixture
+def filled(setup, patients, wait_for):
+    """The page with four patients counted and split."""
+    setup.open_folder(patients)
+    wait_for(setup)
+    return setup
+
+
+@pytest.fixture
+def wait_for(qtbot):
+    return lambda page: qtbot.waitUntil(lambda: not page.is_busy, timeout=30_000)
+
+
+def copy_of(patients, folder, *names):
+    for name in names:
+        shutil.copytree(patients / name, folder / name)
+    return folder
+
+
+def test_without_data_the_page_says_what_to_do(setup):
+    assert not setup.start_button.isEnabled()
+    assert setup.start_button.toolTip().startswith("Choose a folder of patients with manual masks")
+    assert setup.cost_line.text() == setup.start_button.toolTip()
+    assert not setup.augmentation.sheet_button.isEnabled()
+
+
+def test_the_split_is_shown_before_anything_runs(filled):
+    split = filled.split
+    everybody = {item.case.name for item in (*split.training, *split.validation)}
+
+    assert everybody == {"anna", "bert", "carl", "dora"}
+    assert len(split.validation) == 1
+    assert "Patients" in filled.split_view.sums.text()
+    tree = filled.split_view.tree
+    assert [tree.topLevelItem(n).text(0) for n in range(2)] == ["Train (3)", "Validate (1)"]
+    counts = {item.case.name: (item.slices, item.tumour_slices) for item in (*split.training, *split.validation)}
+    assert counts["dora"] == (6, 0)
+    assert 0 < counts["anna"][1] < 6
+    assert "too few to tell how good the model is" in filled.split_view.worth.text()
+    assert filled.start_button.isEnabled()
+
+
+def test_cases_are_counted_off_the_gui_thread(setup, patients, wait_for, monkeypatch):
+    threads = []
+    count = train_data.slice_areas
+    monkeypatch.setattr(
+        train_data, "slice_areas", lambda mask: threads.append(threading.current_thread()) or count(mask)
+    )
+    setup.open_folder(patients)
+    wait_for(setup)
+
+    assert len(threads) == 4
+    assert threading.main_thread() not in threads
+
+
+def test_seed_and_share_decide_the_split_as_on_the_command_line(filled, patients, wait_for, qtbot):
+    filled.source.value = FROM_NOTHING
+    filled.share.setValue(50)
+    filled.advanced["seed"].value = 3
+    expected = split_data(read_training_data(patients, lambda _: None), 0.5, 3, None)
+    qtbot.waitUntil(lambda: filled.split == expected, timeout=10_000)
+
+    filled.share.setValue(0)
+    qtbot.waitUntil(lambda: filled.split is not None and not filled.split.validation, timeout=10_000)
+    assert filled.request().share == 0
+    assert "nothing will tell" in filled.split_view.worth.text()
+
+
+def test_a_parent_that_has_seen_everybody_is_refused(filled, save_tiny_model, tmp_path, qtbot):
+    from napari_brainseg.core.model_folders import read_model_info
+
+    folder = save_tiny_model(tmp_path / "seen")
+    info = read_model_info(folder)
+    names = ("anna", "bert", "carl", "dora")
+    seen = info.model_copy(update={"train_cases": names, "validation_dice": {}, "validation_cases": ()})
+    (folder / "model.json").write_text(seen.model_dump_json())
+    filled.models.choose(str(folder))
+    qtbot.waitUntil(lambda: "was trained on all of these patients" in filled.cost_line.text(), timeout=10_000)
+
+    assert not filled.start_button.isEnabled()
+    filled.source.value = FROM_NOTHING
+    qtbot.waitUntil(filled.start_button.isEnabled, timeout=10_000)
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("anna",), "Training needs at least 2 patients with manual masks"),
+        (("dora", "dora 2"), "No slice in data has tumour"),
+    ],
+)
+def test_too_little_data_disables_the_button_and_says_why(setup, patients, tmp_path, wait_for, names, reason):
+    data = tmp_path / "data"
+    for name in names:
+        for file in (patients / name[:4]).iterdir():
+            (data / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, data / name / file.name.replace("dora", name))
+    setup.open_folder(data)
+    wait_for(setup)
+
+    assert setup.cost_line.text().startswith(reason)
+    assert not setup.start_button.isEnabled()
+    assert setup.start_button.toolTip() == setup.cost_line.text()
+
+
+def test_cases_that_cannot_be_used_are_listed_with_their_reason(setup, patients, tmp_path, wait_for):
+    data = copy_of(patients, tmp_path / "data", "anna", "bert", "carl")
+    (data / "carl" / "carl_2_mask.tif").unlink()
+    (data / "bert" / "bert_1_mask.tif").write_bytes(b"broken")
+    shutil.copytree(patients / "dora", data / "dora")
+    setup.open_folder(data)
+    wait_for(setup)
+
+    assert setup.split_view.left_out.text().startswith("2 cases left out")
+    reasons = "\n".join(setup.data.left_out)
+    assert "carl: not every slice has a manual mask" in reasons
+    assert "bert_1_mask.tif" in reasons
+
+
+def test_a_folder_without_cases_says_so(setup, tmp_path, wait_for):
+    (tmp_path / "empty").mkdir()
+    setup.open_folder(tmp_path / "empty")
+    wait_for(setup)
+
+    assert "no case found" in setup.cost_line.text()
+
+
+def test_the_folder_of_the_cases_tab_is_taken_unless_another_was_chosen(setup, patients, tmp_path, monkeypatch):
+    QSettings("napari-brainseg", "napari-brainseg").setValue("cases/folder", str(patients))
+    setup.follow_cases()
+    assert setup.folder == patients
+
+    other = copy_of(patients, tmp_path / "other", "anna")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(other))
+    setup.folder_button.click()
+    setup.follow_cases()
+    assert setup.folder == other
+
+
+def test_a_name_that_is_taken_is_refused(filled, patients):
+    (patients.parent / "brainseg-models" / "mine").mkdir(parents=True, exist_ok=True)
+    filled.name.setText("mine")
+    filled.name.textEdited.emit("mine")
+
+    assert filled.cost_line.text().startswith("mine exists already in ")
+    filled.name.clear()
+    filled.name.textEdited.emit("")
+    assert filled.cost_line.text() == "Give the new model a name."
+
+
+def test_settings_that_contradict_each_other_give_a_sentence(filled):
+    filled.source.value = FROM_NOTHING
+    filled.network["pretrained"].value = "weights.pth"
+
+    assert "unet has no pretrained weights" in filled.cost_line.text()
+    assert not filled.start_button.isEnabled()
+
+
+def test_the_request_is_what_the_form_shows(filled, patients):
+    filled.source.value = FROM_NOTHING
+    filled.network["filters"].value = (4, 8, 8)
+    filled.epochs.value = 3
+    filled.advanced["batch_size"].value = 2
+    filled.augmentation.preset.value = "light"
+    request = filled.request()
+
+    assert (request.folder, request.parent) == (patients, None)
+    assert request.model.filters == (4, 8, 8)
+    light = AugmentationConfig.model_validate("light")
+    assert request.config == TrainConfig(epochs=3, batch_size=2, augmentation=light)
+    assert request.output.parent == patients.parent / "brainseg-models"
+
+
+def test_a_changed_augmentation_is_of_ones_own_until_it_is_a_preset_again(filled):
+    box, form = filled.augmentation.preset, filled.augmentation.form
+    assert box.value == "strong"
+    form["rotation"].value = 12
+    assert box.value == OWN
+    form["rotation"].value = AugmentationConfig().rotation
+    assert box.value == "strong"
+
+
+def test_a_sheet_of_augmented_slices_is_drawn_in_a_window_of_its_own(filled, qtbot):
+    def sheets():
+        return [w for w in QApplication.topLevelWidgets() if isinstance(w, QDialog) and "Augmented" in w.windowTitle()]
+
+    filled.augmentation.sheet_button.click()
+    assert not filled.augmentation.sheet_button.isEnabled()
+    qtbot.waitUntil(lambda: bool(sheets()), timeout=60_000)
+    sheets()[0].close()
+    qtbot.waitUntil(filled.augmentation.sheet_button.isEnabled, timeout=10_000)
+
+
+def test_the_command_is_copied(filled, patients):
+    filled.copy_button.click()
+
+    assert QApplication.clipboard().text().startswith(f"brainseg train {patients} --output ")
+
+
+# what it will take
+
+
+def test_the_cost_follows_the_epochs_without_another_measurement(filled, monkeypatch, qtbot):
+    measured = []
+    cost = TrainingCost("CPU", 360, 3.0)
+    monkeypatch.setattr(train_setup, "measure_cost", lambda request, _: measured.append(request) or cost)
+    filled.show()
+    filled.epochs.value = 40
+    qtbot.waitUntil(lambda: "per epoch" in filled.cost_line.text(), timeout=10_000)
+    assert filled.cost_line.text() == "6 min per epoch on CPU, 40 epochs, about 4 h; 3.0 GB."
+
+    filled.epochs.value = 10
+    assert "10 epochs, about 60 min" in filled.cost_line.text()
+    assert len(measured) == 1
+    filled.advanced["batch_size"].value = 4
+    assert filled.cost_line.text().startswith("Measuring")
+    qtbot.waitUntil(lambda: len(measured) == 2, timeout=10_000)
+
+
+def test_a_measurement_that_fails_does_not_hinder(filled, monkeypatch, qtbot):
+    def fail(*_):
+        raise ValueError("no memory")
+
+    monkeypatch.setattr(train_setup, "measure_cost", fail)
+    filled.show()
+    filled.epochs.value = 40
+    qtbot.waitUntil(lambda: "no memory" in filled.cost_line.text(), timeout=10_000)
+    assert filled.start_button.isEnabled()
+
+
+def test_a_plan_is_read_with_the_share_of_validation():
+    cost = read_plan(PLAN, TrainConfig(epochs=10, validate_every=5))
+
+    assert (cost.device, cost.gigabytes) == ("CPU", 1.2)
+    assert np.isclose(cost.epoch_seconds, 50 + 20 * 2 / 10)
+    with pytest.raises(ValueError, match="does not tell the gigabytes"):
+        read_plan(PLAN.replace("memory:", "room:"), TrainConfig())
+
+
+class _Going:
+    stopping = False
+
+
+def test_the_dry_run_measures_on_this_machine(filled):
+    filled.source.value = FROM_NOTHING
+    filled.network["filters"].value = (4, 8, 8)
+    for name, value in (("epoch_slices", 4), ("batch_size", 2), ("window", 32)):
+        filled.advanced[name].value = value
+    cost = measure_cost(filled.request(), _Going())
+
+    assert cost.epoch_seconds > 0
+    assert cost.gigabytes > 0
+    assert not filled.output.exists()
+
+
+def test_a_stop_ends_the_dry_run(filled):
+    stopped = _Going()
+    stopped.stopping = True
+
+    with pytest.raises(ValueError, match="exit code"):
+        measure_cost(filled.request(), stopped)
