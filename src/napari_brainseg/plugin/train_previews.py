@@ -61,9 +61,9 @@ class TrainPreviews(QWidget):
         if was_at_end:
             self.slider.setValue(last)
         self.slider.blockSignals(False)
-        self.setVisible(previews is not None)
         self.slider.setEnabled(last > 0)
         self._make_places(len(previews.names) if previews else 0)
+        self.setVisible(previews is not None)
         self._draw()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
