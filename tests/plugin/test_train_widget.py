@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QSettings
 from qtpy.QtGui import QCloseEvent, QDesktopServices
 from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
@@ -16,8 +17,9 @@ from napari_brainseg.core import colours
 from napari_brainseg.core.config import ModelConfig
 from napari_brainseg.core.model_folders import ModelInfo, read_model_info
 from napari_brainseg.core.runs import is_stop_asked, read_run
-from napari_brainseg.plugin import train_farewell, train_widget
+from napari_brainseg.plugin import train_farewell, train_figure, train_widget
 from napari_brainseg.plugin.train_farewell import ask
+from napari_brainseg.plugin.train_figure import CurvesWanted, draw_curves, render_curves
 from napari_brainseg.plugin.train_form import FROM_NOTHING
 from napari_brainseg.plugin.train_outcome import compare, sentence
 from napari_brainseg.plugin.train_previews import draw_preview
@@ -90,7 +92,7 @@ def set_up(tab, patients, tmp_path, qtbot):
     setup.advanced["device"].value = "cpu"
     setup.augmentation.form["scale"].value = (0.9, 1.1)
     setup.epochs.value = 2
-    setup._models_folder = tmp_path / "models"
+    setup.models_folder = tmp_path / "models"
     qtbot.waitUntil(lambda: setup.split is not None and not setup.is_busy, timeout=30_000)
     return tab
 
@@ -124,7 +126,7 @@ def test_two_epochs_are_trained_by_another_process_and_followed(
     assert page.stop_button.isHidden()
     assert page.epoch_bar.isHidden()
     assert len(tab.view.history) == 2
-    qtbot.waitUntil(lambda: tab.plot is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: page.curves.image is not None, timeout=30_000)
     assert page.previews.epoch == 2
     assert page.outcome.sentence.text().startswith("Mean Dice ")
     assert page.report_button.isEnabled()
@@ -221,18 +223,31 @@ def test_a_running_training_has_two_bars_with_the_time_left(watch, make_run):
     assert page.use_button.isHidden()
 
 
-def test_curves_are_drawn_in_the_windows_colours(tab, watch, make_run, viewer, qtbot):
-    folder = make_run("run")
-    watch(folder)
-    qtbot.waitUntil(lambda: tab.plot is not None, timeout=30_000)
-    loss, scores, rate = tab.plot.figure.axes
+def test_curves_show_every_figure_of_the_history(make_run):
+    rows = RunReader(make_run("run")).look().history
+    figure = draw_curves(CurvesWanted(rows, 4, "#112233", "#eeeeee", 300, 290))
+    loss, scores, rate = figure.axes
 
     assert [list(line.get_ydata()) for line in loss.lines] == [[1.0, 0.5], [0.6, 0.6]]
     assert [list(line.get_ydata()) for line in scores.lines] == [[0.2, 0.4], [0.15, 0.3]]
     assert list(rate.lines[0].get_ydata()) == [1e-3, 1e-3]
-    dark = tab.plot.figure.get_facecolor()
+    assert rate.get_xlim() == (0.5, 4.5)
+    assert loss.yaxis.label.get_color() == "#eeeeee"
+
+
+def test_curves_are_drawn_off_the_gui_thread_in_the_windows_colours(tab, watch, make_run, viewer, qtbot, monkeypatch):
+    threads = []
+    monkeypatch.setattr(
+        train_figure, "render_curves", lambda w: threads.append(threading.current_thread()) or render_curves(w)
+    )
+    curves = watch(make_run("run")).curves
+    qtbot.waitUntil(lambda: curves.image is not None, timeout=30_000)
+    dark = curves.image.pixelColor(0, 0).name()
     viewer.theme = "light"
-    assert tab.plot.figure.get_facecolor() != dark
+    qtbot.waitUntil(lambda: curves.image.pixelColor(0, 0).name() != dark, timeout=10_000)
+
+    assert get_theme("dark").background.as_hex() == dark
+    assert threading.main_thread() not in threads
 
 
 def test_previews_follow_the_newest_epoch_until_the_slider_is_moved(tab, watch, make_run, qtbot):

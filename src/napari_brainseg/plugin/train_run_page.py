@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 
 from ..core.runs import CHECKPOINT_FILE, RunState
 from .buttons import allow, make_button, side_by_side
 from .columns import make_primary, stack, text_line
 from .durations import in_words
+from .train_curves import TrainCurves
 from .train_outcome import TrainOutcome
 from .train_previews import TrainPreviews
 from .train_watch import RunView
@@ -34,16 +35,12 @@ class TrainRunPage(QWidget):
         self.use_button = make_button("Use this model", lambda: None)
         make_primary(self.use_button)
         self.resume_button = make_button("Resume", lambda: None)
-        self.curves = QVBoxLayout()
-        """Where the plot goes."""
+        self.curves = TrainCurves()
         self.previews = TrainPreviews()
         self.report_button = make_button("Open report", lambda: None)
         self.folder_button = make_button("Open folder", lambda: None, "Show the run's folder in the file browser.")
         self.copy_button = make_button("Copy as command", lambda: None)
         self.new_button = make_button("New training…", lambda: None)
-        plot = QWidget()
-        plot.setLayout(self.curves)
-        self.curves.setContentsMargins(0, 0, 0, 0)
         buttons = QWidget()
         buttons.setLayout(side_by_side(self.report_button, self.folder_button, stretch=(1, 1)))
         buttons.layout().setContentsMargins(0, 0, 0, 0)
@@ -61,7 +58,7 @@ class TrainRunPage(QWidget):
             self.outcome,
             self.use_button,
             self.resume_button,
-            plot,
+            self.curves,
             self.previews,
             buttons,
             others,

@@ -45,7 +45,8 @@ class TrainSetup(TrainForm):
         self._why_no_split = ""
         self._is_own_folder = False
         self._is_own_name = False
-        self._models_folder: Path | None = None
+        self.models_folder: Path | None = None
+        """Where the new model's folder goes."""
         self._why_no_data = "Choose a folder of patients with manual masks, or open one in the Cases tab."
         self._settings = QSettings("napari-brainseg", "napari-brainseg")
         self._tasks = Tasks(self)
@@ -74,7 +75,7 @@ class TrainSetup(TrainForm):
     def output(self) -> Path | None:
         """Where the new model goes."""
         name = self.name.text().strip()
-        return self._models_folder / name if self._models_folder and name else None
+        return self.models_folder / name if self.models_folder and name else None
 
     def request(self) -> TrainingRequest:
         """Return what is to be trained, as the form says.
@@ -229,7 +230,7 @@ class TrainSetup(TrainForm):
     def _changed(self, _: Any = None) -> None:
         """Say and allow what the form now means."""
         why = self.why_not_start()
-        self.place_line.setText(f"in {_breakable(self._models_folder)}" if self._models_folder else "")
+        self.place_line.setText(f"in {_breakable(self.models_folder)}" if self.models_folder else "")
         allow(self.start_button, why, START_TOOLTIP)
         allow(self.copy_button, why, COMMAND_TOOLTIP)
         drawing = "The sheet is being drawn." if "sheet" in self._tasks else ""
@@ -277,7 +278,7 @@ class TrainSetup(TrainForm):
     def _suggest_output(self) -> None:
         assert self.folder
         output = default_output(self.folder, date.today())
-        self._models_folder = output.parent
+        self.models_folder = output.parent
         self.name.setText(output.name)
         self._is_own_name = False
 
@@ -292,13 +293,13 @@ class TrainSetup(TrainForm):
             self.open_folder(Path(folder))
 
     def _choose_place(self) -> None:
-        start = str(self._models_folder or "")
+        start = str(self.models_folder or "")
         if folder := QFileDialog.getExistingDirectory(self, "Choose where the new model's folder goes", start):
-            self._models_folder, self._is_own_name = Path(folder), True
+            self.models_folder, self._is_own_name = Path(folder), True
             self._changed()
 
     def _choose_run(self) -> None:
-        start = str(self._models_folder or "")
+        start = str(self.models_folder or "")
         if folder := QFileDialog.getExistingDirectory(self, "Open the folder of a run", start):
             self.run_chosen.emit(Path(folder))
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.utils.notifications import show_error, show_info
 from napari.utils.theme import get_theme
@@ -15,16 +15,13 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
 from .columns import Column
 from .tabs import show_tab
-from .task import Task, Tasks
+from .task import Tasks
 from .train_command import TrainingRequest, resume_arguments
 from .train_farewell import CloseQuestion, ask
 from .train_process import end_at_once, start_training
 from .train_run_page import TrainRunPage, status_words
 from .train_setup import TrainSetup
 from .train_watch import RunReader, RunView
-
-if TYPE_CHECKING:
-    from .train_curves import TrainCurves
 
 _EVERY = 500
 """Milliseconds between two looks at a run that is under way."""
@@ -48,8 +45,6 @@ class TrainWidget(Column):
         self.viewer = viewer
         self.view: RunView | None = None
         """The run as it was found last; None while none is watched."""
-        self.plot: TrainCurves | None = None
-        """None until matplotlib is loaded."""
         self._reader: RunReader | None = None
         self._stopping = False
         self._was_under_way = False
@@ -63,6 +58,7 @@ class TrainWidget(Column):
         self.set_parts(self.setup, self.run_page)
         self.run_page.hide()
         self._connect()
+        self._follow_theme()
         self._watch_remembered()
 
     @property
@@ -185,23 +181,11 @@ class TrainWidget(Column):
         if view is None:
             return
         self.run_page.show_view(view, stopping=self._stopping)
-        self._show_curves()
+        self._show_curves(view)
 
-    def _show_curves(self) -> None:
-        if self.plot is None:
-            if self.view and self.view.history and "plot" not in self._tasks:
-                self._tasks.begin("plot", _load_plot, lambda _: None, returned=self._add_plot, failed=self._fail)
-            return
-        rows = self.view.history if self.view else ()
-        state = self.view.state if self.view else None
-        self.plot.setVisible(bool(rows))
-        self.plot.show_rows(rows, state.epochs if state else len(rows))
-
-    def _add_plot(self, kind: "type[TrainCurves]") -> None:
-        self.plot = kind()
-        self.run_page.curves.addWidget(self.plot)
-        self._follow_theme()
-        self._show_curves()
+    def _show_curves(self, view: RunView) -> None:
+        epochs = view.state.epochs if view.state else len(view.history)
+        self.run_page.curves.show_rows(view.history, epochs)
 
     def _tell_end(self, view: RunView) -> None:
         words = f"{view.folder.name}: {status_words(view, stopping=False)}"
@@ -262,9 +246,8 @@ class TrainWidget(Column):
         show_info(f"Copied: {self.view.run.command}")
 
     def _follow_theme(self, _: Any = None) -> None:
-        if self.plot:
-            theme = get_theme(self.viewer.theme)
-            self.plot.set_theme(theme.background.as_hex(), theme.text.as_hex())
+        theme = get_theme(self.viewer.theme)
+        self.run_page.curves.set_theme(theme.background.as_hex(), theme.text.as_hex())
 
     def _fail(self, error: Exception) -> None:
         if self._reader is None:
@@ -282,6 +265,7 @@ class TrainWidget(Column):
         self._timer.stop()
         self._tasks.close()
         self.setup.close_tasks()
+        self.run_page.curves.let_go()
         self.viewer.events.theme.disconnect(self._follow_theme)
 
 
@@ -295,11 +279,3 @@ def _window_of(widget: QWidget) -> QWidget:
     while (parent := widget.parentWidget()) is not None:
         widget = parent
     return widget
-
-
-def _load_plot(_: Task) -> "type[TrainCurves]":
-    """Load matplotlib and its fonts, which takes a third of a second, and the first time far longer."""
-    from .train_curves import TrainCurves, warm_up
-
-    warm_up()
-    return TrainCurves
