@@ -112,7 +112,8 @@ def normalise(slices: Tensor, measured: Sequence[Intensities]) -> Tensor:
     upper = per_channel([item.upper for item in measured])
     mean = per_channel([item.mean for item in measured])
     sd = per_channel([item.sd for item in measured])
-    return slices.float().clamp(lower, upper).sub_(mean).div_(sd)
+    # in place on a copy of its own: fresh memory for each step would cost more than the arithmetic
+    return slices.to(torch.float32, copy=True).clamp_(lower, upper).sub_(mean).div_(sd)
 
 
 def neighbours(index: int, count: int, context: int) -> list[int]:

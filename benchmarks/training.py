@@ -1,0 +1,186 @@
+"""Is training as fast as the network allows, and faster than a conventional MONAI loop?
+
+    python benchmarks/training.py [FOLDER [THREADS]]
+
+Without a folder, on made-up cases; of a folder, on its first cases. Network, loss, batch and kinds of augmentation are
+the same for all, and precision where nothing else is said. They are measured in turns in one run; medians are printed.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import chain, repeat
+from math import radians
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from machine import describe_machine
+from monai.data import CacheDataset, DataLoader
+from monai.transforms import (
+    Compose,
+    RandAdjustContrastd,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandLambdad,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    RandSimulateLowResolutiond,
+)
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from napari_brainseg import Case, ModelConfig, Progress, TrainConfig, find_cases, train, write_phantom_cases
+from napari_brainseg.core.devices import Device, choose_training_device
+from napari_brainseg.core.losses import create_loss
+from napari_brainseg.core.networks import create_network
+from napari_brainseg.core.progress import ignore_progress
+from napari_brainseg.core.sampling import make_batch, read_samples
+
+ROUNDS, STEPS, CASES = 5, 5, 4
+BARE, OURS, MONAI = "bare steps on ready tensors", "train", "MONAI, same network and precision"
+PLAIN = "MONAI, same network in float32"
+
+
+def main() -> None:
+    threads = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    model = ModelConfig()
+    config = TrainConfig(epochs=1, threads=threads, cache="memory")
+    config = config.model_copy(update={"epoch_slices": (STEPS + 1) * config.batch_size})
+    device = choose_training_device(threads=threads)
+    with tempfile.TemporaryDirectory() as made, nullcontext(sys.argv[1] if len(sys.argv) > 1 else made) as folder:
+        if folder == made:
+            write_phantom_cases(folder)
+        cases = [case for case in find_cases(folder) if case.has_masks and None not in case.masks][:CASES]
+        loader = monai_loader(cases, model, config)
+        monai = Steps(model, config, device, chain.from_iterable(repeat(loader)))
+        bare = Steps(model, config, device, repeat(on(device, next(iter(loader)))))
+        contestants = {BARE: bare, OURS: lambda: seconds_of_train(cases, model, config), MONAI: monai}
+        if device.dtype != torch.float32:  # MONAI's engines compute in float32 on the CPU
+            plain = replace(device, dtype=torch.float32)
+            contestants[PLAIN] = Steps(model, config, plain, chain.from_iterable(repeat(loader)))
+        for measure in contestants.values():
+            measure()
+        seconds: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(ROUNDS):
+            for name, measure in contestants.items():
+                seconds[name].append(measure())
+    rates = {name: STEPS * config.batch_size / median(values) for name, values in seconds.items()}
+    print(f"{describe_machine()}; {device}; {sum(len(case.images) for case in cases)} slices of {len(cases)} cases")
+    for name, rate in rates.items():
+        print(f"{name}: {rate:.1f} slices a second, train reaches {rates[OURS] / rate:.2f} of it")
+
+
+class Steps:
+    """The shortest loop there can be: forward, backward, optimiser. Calling it takes some steps and says how long."""
+
+    def __init__(self, model: ModelConfig, config: TrainConfig, device: Device, batches: Iterator[Any]) -> None:
+        self._network = create_network(model).to(device.name, memory_format=torch.channels_last).train()
+        self._optimizer = torch.optim.AdamW(self._network.parameters())
+        self._loss = create_loss(config)
+        self._device = device
+        self._batches = batches
+
+    def __call__(self) -> float:
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            batch = on(self._device, next(self._batches))
+            self._optimizer.zero_grad()
+            with self._device.autocast():
+                logits = self._network(batch["image"])
+            loss = self._loss(logits.float(), batch["mask"])
+            loss.backward()
+            self._optimizer.step()
+        float(loss)
+        return time.perf_counter() - started
+
+
+def on(device: Device, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Batch where the network wants it; nothing is copied where it lies there already."""
+    return {
+        name: convert_to_tensor(batch[name]).to(device.name).contiguous(memory_format=torch.channels_last)
+        for name in ("image", "mask")
+    }
+
+
+def seconds_of_train(cases: list[Case], model: ModelConfig, config: TrainConfig) -> float:
+    """Seconds from the end of the first step of a training to the end of its last."""
+    ends: list[float] = []
+
+    def note(progress: Progress) -> None:
+        if progress.stage == "epoch 1":
+            ends.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(cases, [], Path(folder) / "run", model, config, on_progress=note)
+    assert len(ends) == STEPS + 1
+    return ends[-1] - ends[0]
+
+
+def monai_loader(cases: list[Case], model: ModelConfig, config: TrainConfig) -> Any:
+    """Normalised slices in memory, varied one by one as `augment` varies a batch."""
+    host = Device("cpu", torch.float32, "")
+    samples = read_samples(cases, model, None, ignore_progress)
+    places = [(case, index) for case, sample in enumerate(samples) for index in range(len(sample.mask))]
+    batches = [make_batch(samples, [place], model, host) for place in places]
+    slices = [{"image": image[0].flatten(0, 1), "mask": mask.float()} for image, mask in batches]
+    ways, sequences, chance = config.augmentation, 3, config.augmentation.chance
+    shift, turn = ways.shift * config.window, radians(ways.rotation)
+
+    def reversed_slices(image: Tensor) -> Tensor:
+        return image.unflatten(0, (-1, sequences)).flip(0).flatten(0, 1)
+
+    def without_contrast(image: Tensor) -> Tensor:
+        planes = image.unflatten(0, (-1, sequences))
+        return planes[:, [1] * sequences].flatten(0, 1)
+
+    return DataLoader(
+        CacheDataset(
+            slices,
+            Compose(
+                [
+                    RandAffined(
+                        ("image", "mask"),
+                        spatial_size=(config.window, config.window),
+                        prob=1,
+                        rotate_range=(turn,),
+                        shear_range=(ways.shear, ways.shear),
+                        translate_range=(shift, shift),
+                        scale_range=tuple((low - 1, high - 1) for low, high in (ways.scale, ways.scale)),
+                        mode=("bilinear", "nearest"),
+                        padding_mode=("border", "zeros"),
+                    ),
+                    RandFlipd(("image", "mask"), prob=ways.flip, spatial_axis=1),
+                    RandLambdad("image", reversed_slices, prob=ways.reverse),
+                    RandLambdad("image", without_contrast, prob=ways.modality_dropout),
+                    RandSimulateLowResolutiond(
+                        "image",
+                        prob=chance,
+                        zoom_range=ways.low_resolution,
+                        downsample_mode="area",
+                        upsample_mode="bilinear",
+                    ),
+                    RandGaussianSmoothd("image", ways.blur, ways.blur, prob=chance),
+                    RandAdjustContrastd("image", prob=chance, gamma=ways.gamma),
+                    RandGaussianNoised("image", prob=chance, std=ways.noise),
+                    RandScaleIntensityd("image", tuple(g - 1 for g in ways.gain), prob=1, channel_wise=True),
+                    RandShiftIntensityd("image", ways.offset, prob=1, channel_wise=True),
+                ]
+            ),
+            progress=False,
+        ),
+        batch_size=config.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=0,
+    )
+
+
+if __name__ == "__main__":
+    main()
