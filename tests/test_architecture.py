@@ -17,6 +17,7 @@ TENSOR_MODULES = {
     "augmentation_sheets",
     "checkpoints",
     "devices",
+    "distribution",
     "losses",
     "encoders",
     "models",

@@ -9,7 +9,7 @@ import typer
 from .augment import augment
 from .cases import cases
 from .compare import compare
-from .console import complain
+from .console import complain, errors
 from .demo import demo
 from .score import score
 from .segment import segment
@@ -47,5 +47,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if debug:
             raise
-        complain(f"brainseg: {error}")
+        errors.print(f"brainseg: {error}", markup=False)  # of every process: only this one may have met it
         sys.exit(1)

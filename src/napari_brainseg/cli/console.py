@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import rich.console
 import rich.progress
 
-from ..core.progress import OnProgress, Progress
+from ..core.progress import OnProgress, Progress, is_leading
 
 errors = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -17,19 +17,21 @@ _LINE_SECONDS = 10.0
 
 
 def say(text: str = "") -> None:
-    """Print a result."""
-    print(text, flush=True)  # noqa: T201 - a command line prints
+    """Print a result; of several processes only the leading one does."""
+    if is_leading():
+        print(text, flush=True)  # noqa: T201 - a command line prints
 
 
 def complain(text: str) -> None:
-    """Print a problem."""
-    errors.print(text, markup=False)
+    """Print a problem; of several processes only the leading one does."""
+    if is_leading():
+        errors.print(text, markup=False)
 
 
 @contextmanager
 def progress_shown() -> Iterator[OnProgress]:
     """Show progress while the block runs: a bar on a terminal, now and then a line in a log."""
-    if not errors.is_terminal:
+    if not errors.is_terminal or not is_leading():
         yield _LineProgress()
         return
     columns = (

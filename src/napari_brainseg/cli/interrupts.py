@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from ..core.progress import OnProgress, Progress
+from ..core.progress import OnProgress, Progress, is_leading
 from ..core.runs import UNDER_WAY, ask_to_stop, read_state
 from .console import complain
 
@@ -33,7 +33,10 @@ def gentle_interrupts(folder: Path) -> Iterator[Interrupts]:
             signal.signal(number, handler)
 
     def ask(_: int, __: FrameType | None) -> None:
-        restore()
+        if not is_leading():
+            return  # the leading process, which is asked as well, stops all of them together
+        if "WORLD_SIZE" not in os.environ:  # the one who started several passes on what the terminal sent them already
+            restore()
         interrupts.asked = True
         if not _has_begun(folder):
             raise KeyboardInterrupt

@@ -83,7 +83,7 @@ def load_checkpoint(folder: Path, averaged: nn.Module, teach: TrainingStep, gene
         teach.scaler.load_state_dict(dict(state.scaler))
     if state.losses:
         generator.set_state(parts["random"]["generator"])
-    teach.at_once = state.at_once or teach.at_once
+    teach.at_once = min(state.at_once or teach.at_once, teach.at_once)
     return state
 
 

@@ -51,7 +51,7 @@ class SpaceToDepth(nn.Module):
         """Set the mode; batch normalisation that is not trained keeps its statistics."""
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+            if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)) and not module.weight.requires_grad:
                 module.eval()
         return self
 

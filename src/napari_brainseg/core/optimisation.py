@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .config import TrainConfig
 from .devices import Device, free_memory, is_out_of_memory
+from .distribution import Team
 from .losses import create_loss
 from .networks import read_weights
 
@@ -28,6 +29,8 @@ class TrainingStep:
         Where to compute.
     tell : callable
         Called with a sentence for a person when the batch has to be divided.
+    team : Team
+        The processes that share each step.
 
     Attributes
     ----------
@@ -41,11 +44,20 @@ class TrainingStep:
         Slices sent through the network together now.
     """
 
-    def __init__(self, network: nn.Module, config: TrainConfig, device: Device, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        config: TrainConfig,
+        device: Device,
+        tell: Callable[[str], None],
+        team: Team = Team(),  # noqa: B008 - frozen
+    ) -> None:
         self.network = network
+        self._synchronised = team.synchronised(network, device)
+        self._team = team
         self.optimizer = create_optimizer(network, config)
         self.scaler = torch.amp.GradScaler(device.name, enabled=device.dtype == torch.float16)
-        self.at_once = config.batch_size
+        self.at_once = config.batch_size // team.size
         self._loss = create_loss(config)
         self._config = config
         self._device = device
@@ -87,7 +99,7 @@ class TrainingStep:
         whole = 0.0
         for part, part_masks in zip(images.split(self.at_once), masks.split(self.at_once), strict=True):
             with self._device.autocast():
-                logits = self.network(part.contiguous(memory_format=torch.channels_last))
+                logits = self._synchronised(part.contiguous(memory_format=torch.channels_last))
             loss = self._loss(logits.float(), part_masks) * (len(part) / len(images))
             self.scaler.scale(loss).backward()
             whole += float(loss.detach())
@@ -96,7 +108,7 @@ class TrainingStep:
     def _use_less(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         free_memory()
-        if self.at_once == 1:
+        if self.at_once == 1 or self._team.size > 1:  # the others would wait for gradients that do not come
             raise MemoryError(
                 f"not enough memory on the {self._device.name} to train on even one slice: choose a smaller window or "
                 "network, or resume where there is more"

@@ -1,5 +1,6 @@
 """How long work reports itself and is stopped."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -36,3 +37,8 @@ OnProgress = Callable[[Progress], None]
 
 def ignore_progress(_: Progress) -> None:
     """Take a report and do nothing: the default of every long function."""
+
+
+def is_leading() -> bool:
+    """Whether this process may report: it is alone, or the first of several that were started together."""
+    return int(os.environ.get("RANK", "0")) == 0

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from .cases import Case
 from .checkpoints import Checkpoint, keep_weights, load_best, load_checkpoint, save_best, save_checkpoint
 from .config import ModelConfig, TrainConfig
 from .devices import choose_training_device
+from .distribution import joined_team, writing_place
 from .losses import create_loss
 from .model_folders import ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
@@ -100,6 +102,9 @@ def train(
     device = choose_training_device(config.device, config.threads, config.precision)
     model, loss, notes = run.model, create_loss(config), list[str]()
 
+    def is_stopped() -> bool:
+        return any(team.gather(is_stop_asked(output)))
+
     def report_reading(report: Progress) -> None:
         if is_stop_asked(output):
             raise Cancelled("stopped before the first step")
@@ -117,14 +122,17 @@ def train(
 
     every_case = [*train_cases, *validation_cases]
     with (
-        StateFile(output, config.epochs) as state,
-        cache_folder(every_case, config, output, on_progress) as cache,
+        joined_team(config, device) as team,
+        writing_place(output, team) as place,
+        StateFile(place, config.epochs) as state,
+        cache_folder(every_case, config, place, on_progress) as cache,
     ):
+        team.gather(None)  # none goes on before all have looked at what is in the folder
         samples = read_samples(train_cases, model, cache, report_reading)
         unseen = read_samples(validation_cases, model, cache, report_reading)
         sampler = Sampler(samples, config)
         if not resume:
-            write_run(output, run)
+            write_run(place, run)
 
         torch.manual_seed(config.seed)
         begun = resume and (output / CHECKPOINT_FILE).is_file()  # pretrained weights need not be there any more
@@ -133,18 +141,19 @@ def train(
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze_encoder(network, model)
         averaged = copy.deepcopy(network)
-        teach = TrainingStep(network, config, device, tell)
+        teach = TrainingStep(network, config, device, tell, team)
         generator = Generator()
         done = load_checkpoint(output, averaged, teach, generator) if resume else Checkpoint()
         notes += done.notes
         epoch, losses, dice, parent_dice = done.epoch, list(done.losses), dict(done.dice), done.parent_dice
         pace = TrainingPace(config, sampler.steps, done.seconds)
-        board = TensorBoard(output, config.tensorboard, epoch)
-        previews = PreviewSlices(unseen or samples, output, model, device, "" if unseen else ", training")
+        board = TensorBoard(place, config.tensorboard, epoch)
+        previews = PreviewSlices(unseen or samples, place, model, device, "" if unseen else ", training")
         judged: Validation | None = None
 
         def judge() -> Validation:
-            found = validate(averaged, unseen, model, device, loss, tell, report_validation)
+            team.align(averaged)
+            found = validate(averaged, unseen, model, device, loss, tell, report_validation, team)
             pace.took("validation")
             return found
 
@@ -157,31 +166,31 @@ def train(
                 dice=dice,
                 parent_dice=parent_dice,
             )
-            save_checkpoint(output, now, averaged, teach, generator)
+            save_checkpoint(place, now, averaged, teach, generator)
 
         if start and not done.seconds:
             parent_dice = judge().dice
             previews.write(averaged, epoch)
         state.update(status="running", epoch=epoch, step=len(losses), steps=sampler.steps, message="")
 
-        while epoch < config.epochs and not _rests(config, dice) and not is_stop_asked(output):
+        while epoch < config.epochs and not _rests(config, dice) and not is_stopped():
             if not losses:
                 generator.manual_seed(_epoch_seed(config, epoch))
             torch.manual_seed(_epoch_seed(config, epoch))
             network.train()
             while len(losses) < sampler.steps:
                 step = epoch * sampler.steps + len(losses)
-                images, masks = make_batch(samples, sampler.draw(generator), model, device)
-                images, masks = augment(images, masks, config.augmentation, config.window, generator)
+                images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
+                images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
                 rate = learning_rate(config, step, config.epochs * sampler.steps, dice)
-                losses.append(teach(images, masks, rate))
+                losses.append(fmean(team.gather(teach(images, masks, rate))))
                 average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
                 pace.took("step")
                 left = pace.seconds_left(epoch, len(losses))
                 state.update(step=len(losses), seconds=pace.seconds, seconds_left=left, message="")
                 figures = {"loss": losses[-1], "minutes_left": round(left / 60, 1)}
                 on_progress(Progress(f"epoch {epoch + 1}", len(losses), sampler.steps, figures))
-                if is_stop_asked(output):
+                if is_stopped():
                     break
             if len(losses) < sampler.steps:
                 break
@@ -196,10 +205,10 @@ def train(
                     row = row.model_copy(update={**judged.means, "seconds": round(pace.seconds, 1)})
                     dice[epoch] = judged.means.get("validation_dice", 0.0)
                     if best_epoch(dice) == epoch:
-                        save_best(output, averaged)
+                        save_best(place, averaged)
             if config.keep_every and epoch % config.keep_every == 0:
-                keep_weights(output, averaged, epoch)
-            add_epoch(output, row)
+                keep_weights(place, averaged, epoch)
+            add_epoch(place, row)
             save()
             board.add(row)
             state.update(epoch=epoch, step=0, seconds=pace.seconds)
@@ -218,7 +227,8 @@ def train(
         kept = epoch
         if config.keep == "best" and dice:
             kept, judged = best_epoch(dice), None
-            load_best(output, averaged)
+            if team.leads:  # the others get them before they validate
+                load_best(output, averaged)
             notes.append(f"weights of epoch {kept} of {epoch}, chosen by the validation Dice, which flatters them")
         if unseen and (judged is None or losses):
             judged = judge()
@@ -237,8 +247,8 @@ def train(
                 ),
             }
         )
-        trained = save_model(TrainedModel(info, averaged.eval().cpu()), output, overwrite=resume)
-        write_training_report(output, trained.info, judged.worst if judged else {})
+        trained = save_model(TrainedModel(info, averaged.eval().cpu()), place, overwrite=resume)
+        write_training_report(place, trained.info, judged.worst if judged else {})
         ending = "finished" if is_whole else "stopped"
         state.update(status=ending, seconds=pace.seconds, seconds_left=0.0 if is_whole else None, message="")
     return trained

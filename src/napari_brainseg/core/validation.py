@@ -10,6 +10,7 @@ import torch
 
 from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, ScoreConfig
 from .devices import Device
+from .distribution import Team
 from .exploration import largest_slice, tissue_range
 from .losses import Loss
 from .masks import Mask, slice_areas
@@ -61,12 +62,14 @@ def validate(
     loss: Loss,
     tell: Callable[[str], None],
     on_progress: OnProgress,
+    team: Team = Team(),  # noqa: B008 - frozen
 ) -> Validation:
-    """Segment each case and compare it with its manual mask."""
+    """Segment each case and compare it with its manual mask; a team shares the cases out."""
     runner = Runner(network, device, _BATCH, tta=False)
     result = Validation({}, {}, {}, {})
+    mine = team.share(samples)
     try:
-        for number, sample in enumerate(samples, start=1):
+        for number, sample in enumerate(mine, start=1):
             name = sample.volume.name
             probability = predict(sample.volume, model, runner, range(len(sample.mask)))
             mask = postprocess(probability, PostprocessConfig())
@@ -76,12 +79,23 @@ def validate(
                 result.dice[name], result.iou[name] = scores.dice, scores.iou
             worst = int(slice_areas(mask != sample.mask).argmax())
             result.worst[name] = WorstSlice(sample.volume, sample.mask, worst, mask[worst].copy())
-            on_progress(Progress("validating", number, len(samples)))
+            on_progress(Progress("validating", number, len(mine)))
     finally:
         network.to(device.name)  # the runner goes on with the CPU where memory runs out, training does not
     for note in runner.notes:
         tell(f"validation: {note}")
-    return result
+    return _merged(team.gather(result), samples) if team.size > 1 else result
+
+
+def _merged(parts: Sequence[Validation], samples: Sequence[Sample]) -> Validation:
+    """What all found, in the order of the cases."""
+    names = [sample.volume.name for sample in samples]
+    loss, dice, iou = (
+        {name: figures[name] for name in names for figures in found if name in figures}
+        for found in ([part.loss for part in parts], [part.dice for part in parts], [part.iou for part in parts])
+    )
+    worst = {name: part.worst[name] for name in names for part in parts if name in part.worst}
+    return Validation(loss, dice, iou, worst)
 
 
 def _loss_of(probability: FloatArray, mask: Mask, loss: Loss) -> float:
