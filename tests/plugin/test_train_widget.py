@@ -392,6 +392,25 @@ def test_a_run_is_found_again(viewer, tab, watch, make_run, open_train_tab, qtbo
     assert again.setup.isHidden()
 
 
+def test_a_look_that_began_before_another_run_is_watched_does_not_count(tab, make_run, monkeypatch, qtbot):
+    former, current = make_run("former", status="stopped"), make_run("current")
+    look, may_end = RunReader.look, threading.Event()
+
+    def slow(reader):
+        view = look(reader)
+        return view if reader.folder == current else may_end.wait(10) and view
+
+    monkeypatch.setattr(RunReader, "look", slow)
+    tab.watch(former)
+    tab.watch(current)
+    may_end.set()
+    qtbot.waitUntil(lambda: tab.view is not None, timeout=10_000)
+    qtbot.wait(100)
+
+    assert tab.view.folder == current
+    assert tab._timer.isActive()
+
+
 def test_another_training_can_be_set_up_after_a_run(tab, watch, make_run, viewer, open_train_tab):
     watch(make_run("run", status="finished", done=4)).new_button.click()
 

@@ -72,6 +72,7 @@ class TrainWidget(Column):
 
     def watch(self, folder: Path, pid: int = 0, since: datetime | None = None) -> None:
         """Follow the run in a folder, which may have ended long ago, or be that of a process just started."""
+        self._tasks.drop("look")  # whose answer would be of what was before
         self._reader = RunReader(folder, pid, since)
         self.view, self._stopping, self._was_under_way = None, False, since is not None
         self._settings.setValue(_RUN, str(folder))
@@ -117,6 +118,7 @@ class TrainWidget(Column):
     def set_up(self) -> None:
         """Leave the run, which is over, and set up another one."""
         self._timer.stop()
+        self._tasks.drop("look")
         self._reader = self.view = None
         self._settings.remove(_RUN)
         self._show_page()
@@ -144,7 +146,7 @@ class TrainWidget(Column):
     # the run
 
     def _launch(self, arguments: list[str], output: Path) -> None:
-        since = datetime.now(UTC).replace(microsecond=0)
+        since = datetime.now(UTC)
         try:
             pid = start_training(arguments, output)
         except OSError as error:
@@ -160,8 +162,6 @@ class TrainWidget(Column):
             self.setup.follow_cases()
 
     def _show(self, view: RunView) -> None:
-        if self._reader is None or view.folder != self._reader.folder:
-            return
         self.view = view
         if view.is_under_way:
             if self._stopping and not is_stop_asked(view.folder):  # it had just begun, and tidied up before
