@@ -16,14 +16,13 @@ from napari_brainseg.plugin.train_form import FROM_NOTHING
 from napari_brainseg.plugin.train_plan import TrainingCost, measure_cost, read_plan
 from napari_brainseg.plugin.train_setup import TrainSetup
 
-PLAN = """to train on: 4 patients
-device: CPU, bfloat16 (no GPU found)
-images: 0.1 GB in memory; 3.0 GB of memory are free
-memory: up to about 1.2 GB
-one step of 16 slices: 0.50 s; 100 steps an epoch
-one validation: 20 s
-10 epochs: about 9 min
-"""
+PLAN = """{
+ "device": "CPU, bfloat16 (no GPU found)",
+ "most_bytes": 1200000000,
+ "step_seconds": 0.5,
+ "steps": 100,
+ "validation_seconds": 20
+}"""
 
 
 @pytest.fixture
@@ -270,8 +269,8 @@ def test_a_plan_is_read_with_the_share_of_validation():
 
     assert (cost.device, cost.gigabytes) == ("CPU", 1.2)
     assert np.isclose(cost.epoch_seconds, 50 + 20 * 2 / 10)
-    with pytest.raises(ValueError, match="does not tell the gigabytes"):
-        read_plan(PLAN.replace("memory:", "room:"), TrainConfig())
+    with pytest.raises(ValueError, match="does not tell 'most_bytes'"):
+        read_plan(PLAN.replace("most_bytes", "room"), TrainConfig())
 
 
 class _Going:

@@ -23,8 +23,9 @@ def say_plan(plan: "TrainingPlan", sides: Sides, model: ModelConfig, config: Tra
     say(f"device: {plan.device}")
     where = "on the disk" if plan.on_disk else "in memory"
     say(f"images: {_gigabytes(plan.image_bytes)} {where}; {_gigabytes(plan.free_bytes)} of memory are free")
-    most = plan.step_bytes + (0 if plan.on_disk or plan.device.startswith("CUDA") else plan.image_bytes)
-    say(f"memory: up to about {_gigabytes(most)}" + (" of the GPU" if plan.device.startswith("CUDA") else ""))
+    say(
+        f"memory: up to about {_gigabytes(plan.most_bytes)}" + (" of the GPU" if plan.device.startswith("CUDA") else "")
+    )
     say(f"one step of {config.step_slices} slices: {plan.step_seconds:.2f} s; {plan.steps} steps an epoch")
     say(f"one validation: {plan.validation_seconds:.0f} s")
     say(f"{config.epochs} epochs: about {_duration(plan.seconds)}")

@@ -178,7 +178,7 @@ def _say_what_would_be_done(
         plan = plan_training(*sides, model, config, parent=parent, on_progress=on_progress)
     if as_json:
         names = [[case.name for case in side] for side in sides]
-        content = asdict(plan) | {"train_cases": names[0], "validation_cases": names[1]}
+        content = asdict(plan) | {"most_bytes": plan.most_bytes, "train_cases": names[0], "validation_cases": names[1]}
         say(json.dumps(content, indent=1))
     else:
         say_plan(plan, sides, model, config)

@@ -78,6 +78,11 @@ class TrainingPlan:
     validation_seconds: float
     seconds: float
 
+    @property
+    def most_bytes(self) -> int:
+        """Memory that the training takes at most where it computes: that of the GPU, if it is one."""
+        return self.step_bytes + (0 if self.on_disk or self.device.startswith("CUDA") else self.image_bytes)
+
 
 def plan_training(
     train_cases: Sequence[Case],

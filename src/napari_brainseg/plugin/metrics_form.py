@@ -21,6 +21,7 @@ from ..core.config import ScoreConfig
 from ..core.metrics import DISTANCES, EMPTY_POLICIES, Scores
 from .buttons import side_by_side
 from .case_table import grouped
+from .columns import text_line
 from .disagreement import LEGEND
 from .mask_comparison import AGREE, MISSED, NOTABLE_DICE, NOTABLE_VOXELS, TOO_MUCH
 from .metrics_report import HEADLINE, NOTHING, TABLE, shown
@@ -44,11 +45,11 @@ class MetricsForm(QScrollArea):
         super().__init__()
         self.prediction = ComboBox(tooltip="The mask to judge.", choices=())
         self.reference = ComboBox(tooltip="The mask that counts as the truth, such as the manual one.", choices=())
-        self.reason = _line("Why the masks cannot be compared.")
-        self.headline = _line(_DEFINITIONS)
+        self.reason = text_line("Why the masks cannot be compared.")
+        self.headline = text_line(_DEFINITIONS)
         self.headline.setStyleSheet("font-size: 17px; font-weight: bold")
-        self.scope = _line("Slice by slice means would count a slice with three voxels as much as the largest.")
-        self.values = {figure.name: _line(figure.definition) for figure in TABLE}
+        self.scope = text_line("Slice by slice means would count a slice with three voxels as much as the largest.")
+        self.values = {figure.name: text_line(figure.definition) for figure in TABLE}
         policies = [(_policy(words), name) for name, words in EMPTY_POLICIES.items()]
         self.empty = ComboBox(
             choices=policies,
@@ -57,15 +58,15 @@ class MetricsForm(QScrollArea):
         )
         self.strip = QVBoxLayout()
         """Where the plot goes."""
-        self.slice_line = _line("The slice in view.")
+        self.slice_line = text_line("The slice in view.")
         self.previous_button = QPushButton("◀  (Shift+G)")
         self.next_button = QPushButton("Next disagreement  (G)  ▶")
         self.show_disagreement = QCheckBox("Show disagreement  (D)")
-        self.legend = _line("Colours of the disagreement layer, and the voxels of each in the volume.")
+        self.legend = text_line("Colours of the disagreement layer, and the voxels of each in the volume.")
         self.copy_table_button = QPushButton("Copy table")
         self.copy_csv_button = QPushButton("Copy CSV")
         self.save_button = QPushButton("Save...")
-        self.done_line = _line("What was done last, or what went wrong.")
+        self.done_line = text_line("What was done last, or what went wrong.")
         self._lay_out()
         self.show_scores(None, 0, measuring=False)
         self.say_reason("")
@@ -149,13 +150,6 @@ class MetricsForm(QScrollArea):
             grid.addWidget(title, row, 0)
             grid.addWidget(self.values[figure.name], row, 1)
         return grid
-
-
-def _line(tooltip: str) -> QLabel:
-    line = QLabel()
-    line.setWordWrap(True)
-    line.setToolTip(tooltip)
-    return line
 
 
 def _rows(*boxes: tuple[str, ComboBox]) -> QFormLayout:

@@ -2,10 +2,10 @@
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, ProgressBar, PushButton
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from ..core.config import CHANNELS, PostprocessConfig, SegmentConfig
+from .columns import folded, make_primary, text_line
 from .form import settings_form
 
 RUN = "Segment volume  (Shift+S)"
@@ -27,14 +27,14 @@ class SegmentForm(QScrollArea):
             ComboBox(label=name, tooltip=f"The layer that holds {name}.", choices=(), nullable=True)
             for name in CHANNELS
         )
-        self.images_line = _line("Images that cannot be chosen, and why.")
+        self.images_line = text_line("Images that cannot be chosen, and why.")
         self.model = ComboBox(label="Model", tooltip="The trained model to segment with.", choices=())
-        self.model_line = _line("What is known of the model.")
-        self.device_line = _line("Where the model computes.")
+        self.model_line = text_line("What is known of the model.")
+        self.device_line = text_line("Where the model computes.")
         self.run_button = PushButton(text=RUN, tooltip="Segment all slices, the one in view first.")
         self.slice_button = PushButton(text="This slice only", tooltip="Segment the slice in view.")
         self.progress = ProgressBar(visible=False, tooltip="Slices done.", label="")
-        self.status = _line("What was done.")
+        self.status = text_line("What was done.")
         self.threshold = FloatSlider(
             label=_THRESHOLD.title,
             value=_THRESHOLD.default,
@@ -43,7 +43,7 @@ class SegmentForm(QScrollArea):
             step=0.02,
             tooltip=f"{_THRESHOLD.description} The network is not run again.",
         )
-        self.size_line = _line("Tumour volume of the mask as it is now.")
+        self.size_line = text_line("Tumour volume of the mask as it is now.")
         self.show_probability = CheckBox(text="Probability layer", tooltip="Show how probable tumour is, from 0 to 1.")
         self.show_uncertainty = CheckBox(
             text="Uncertainty layer", tooltip="Show where the model is undecided: entropy from 0 to 1 bit."
@@ -85,16 +85,13 @@ class SegmentForm(QScrollArea):
             self.show_uncertainty.native,
             self.save_button.native,
             self.copy_button.native,
-            _folded("Clean-up", self.clean_up.native),
-            _folded("Voxel size", _labelled(*self.spacing, self.spacing_button)),
-            _folded("Advanced", self.advanced.native),
+            folded("Clean-up", self.clean_up.native),
+            folded("Voxel size", _labelled(*self.spacing, self.spacing_button)),
+            folded("Advanced", self.advanced.native),
         ):
             column.addWidget(part)
         column.addStretch()
-        self.run_button.native.setMinimumHeight(38)
-        font = self.run_button.native.font()
-        font.setBold(True)
-        self.run_button.native.setFont(font)
+        make_primary(self.run_button.native)
         inside = QWidget()
         inside.setLayout(column)
         self.setWidget(inside)
@@ -103,26 +100,8 @@ class SegmentForm(QScrollArea):
         self.setMinimumWidth(300)
 
 
-def _line(tooltip: str) -> QLabel:
-    line = QLabel()
-    line.setWordWrap(True)
-    line.setToolTip(tooltip)
-    return line
-
-
 def _labelled(*controls: ComboBox | FloatSlider | FloatSpinBox | PushButton) -> QWidget:
     container = Container(widgets=controls, labels=True)
     container.margins = (0, 0, 0, 0)
     native: QWidget = container.native
     return native
-
-
-def _folded(title: str, content: QWidget) -> QCollapsible:
-    folded = QCollapsible(title, collapsedIcon="\u25b8", expandedIcon="\u25be")
-    folded.setContent(content)
-    folded.collapse(animate=False)
-    layout = folded.layout()
-    assert layout
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(0)
-    return folded

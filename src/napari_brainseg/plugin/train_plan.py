@@ -1,6 +1,6 @@
 """What a training will take, measured by the command line's dry run in a process of its own."""
 
-import re
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,13 +11,6 @@ from .task import Task
 from .train_command import TrainingRequest
 
 _WAIT = 0.1
-_LINES = {
-    "device": r"device: (\w+)",
-    "gigabytes": r"memory: up to about ([\d.]+) GB",
-    "step": r"one step of \d+ slices: ([\d.]+) s",
-    "steps": r"; (\d+) steps an epoch",
-    "validation": r"one validation: ([\d.]+) s",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ def measure_cost(request: TrainingRequest, task: Task) -> TrainingCost:
     ValueError
         If it refuses; the message is its own.
     """
-    command = [sys.executable, "-m", "napari_brainseg", *request.arguments(), "--dry-run"]
+    command = [sys.executable, "-m", "napari_brainseg", *request.arguments(), "--dry-run", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while True:
             try:
@@ -58,19 +51,17 @@ def measure_cost(request: TrainingRequest, task: Task) -> TrainingCost:
 
 
 def read_plan(plan: str, config: TrainConfig) -> TrainingCost:
-    """Cost as the lines of a dry run tell it.
+    """Cost as a dry run tells it in JSON.
 
     Raises
     ------
     ValueError
-        If a line is missing.
+        If a figure is missing.
     """
-    found: dict[str, str] = {}
-    for name, pattern in _LINES.items():
-        match = re.search(pattern, plan)
-        if match is None:
-            raise ValueError(f"the dry run does not tell the {name}")
-        found[name] = match[1]
     validations = sum(map(config.validates_after, range(1, config.epochs + 1))) / config.epochs
-    seconds = float(found["step"]) * int(found["steps"]) + float(found["validation"]) * validations
-    return TrainingCost(found["device"], seconds, float(found["gigabytes"]))
+    try:
+        found = json.loads(plan)
+        seconds = found["step_seconds"] * found["steps"] + found["validation_seconds"] * validations
+        return TrainingCost(found["device"].split()[0].rstrip(","), seconds, found["most_bytes"] / 1e9)
+    except KeyError as error:
+        raise ValueError(f"the dry run does not tell {error}") from error
