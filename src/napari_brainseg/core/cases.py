@@ -58,6 +58,8 @@ class Case:
         Slice numbers in the file names (layout "slices").
     channels : tuple of str
         Sequence of each image file (layout "nifti", one file per sequence); empty where the file holds them all.
+    corrections : tuple of (int, Path)
+        Slice numbers with the mask that a person made of them afterwards, which wins over the manual one.
     problems : tuple of str
         What a person should know, though the case can be used.
     error : str or None
@@ -71,6 +73,7 @@ class Case:
     masks: tuple[Path | None, ...] = ()
     numbers: tuple[int, ...] = ()
     channels: tuple[str, ...] = ()
+    corrections: tuple[tuple[int, Path], ...] = ()
     problems: tuple[str, ...] = ()
     error: str | None = None
 
@@ -78,6 +81,11 @@ class Case:
     def has_masks(self) -> bool:
         """Whether there is at least one manual mask file."""
         return any(self.masks)
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether it is known of at least one slice what is tumour: by a manual mask or a correction."""
+        return self.has_masks or bool(self.corrections)
 
     @property
     def patient(self) -> str:

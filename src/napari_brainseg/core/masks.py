@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +58,62 @@ def read_mask(case: Case, volume: Volume) -> Mask | None:
     if affine is not None:
         _check_position(affine, volume, _file(case))
     return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known of a case.
+
+    Attributes
+    ----------
+    mask : ndarray
+        (Z, Y, X) of 0 and 1; slices of which nothing is known are 0.
+    known : ndarray
+        (Z,) bool: slices with a manual mask or a correction.
+    """
+
+    mask: Mask
+    known: npt.NDArray[np.bool_]
+
+
+def read_truth(case: Case, volume: Volume) -> Truth:
+    """Read a case's manual mask with a person's corrections in it.
+
+    Raises
+    ------
+    ValueError
+        As for `read_mask`, or if the case has no slice that a correction is of.
+    """
+    mask = read_mask(case, volume)
+    known = np.full(len(volume.array), mask is not None)
+    if case.layout == "slices" and case.masks:
+        known = np.array([file is not None for file in case.masks])
+    mask = np.zeros(volume.shape, np.uint8) if mask is None else mask
+    for number, file in case.corrections:
+        if number not in volume.slice_numbers:
+            raise ValueError(f"{file} is a correction of slice {number}, but {case.name} has no such slice")
+        index = volume.slice_numbers.index(number)
+        mask[index] = _fitting(_binary(read_slice(file), file), volume.shape[1:], file, "its image")
+        known[index] = True
+    return Truth(mask, known)
+
+
+def known_areas(case: Case) -> npt.NDArray[np.intp]:
+    """Voxels of tumour in each slice of which it is known, in the order of the slices; no image is read.
+
+    Raises
+    ------
+    ValueError
+        As for `read_mask_alone`.
+    """
+    areas: dict[int, int] = {}
+    if case.has_masks:
+        own = slice_areas(read_mask_alone(case)[0])
+        files = case.masks if case.layout == "slices" else (case.folder,) * len(own)
+        numbers = case.numbers or range(1, len(own) + 1)
+        areas = {number: int(area) for number, area, file in zip(numbers, own, files, strict=True) if file}
+    areas |= {number: int(np.count_nonzero(read_slice(file))) for number, file in case.corrections}
+    return np.array([areas[number] for number in sorted(areas)], np.intp)
 
 
 def read_mask_alone(case: Case) -> tuple[Mask, Spacing | None]:
