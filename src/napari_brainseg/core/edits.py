@@ -197,8 +197,9 @@ def _island(mask: Mask, point: Point, in_slice: bool) -> tuple[tuple[slice, ...]
 
 def _bounds(tumour: _Tumour) -> tuple[slice, ...]:
     """The smallest box around it: what lies outside takes long to look at."""
-    box: tuple[slice, ...] = ndimage.find_objects(tumour.view(np.uint8))[0]
-    return box
+    axes = range(tumour.ndim)
+    filled = (np.flatnonzero(tumour.any(axis=tuple(other for other in axes if other != axis))) for axis in axes)
+    return tuple(slice(int(places[0]), int(places[-1]) + 1) for places in filled)
 
 
 def _signed_distance(plane: _Tumour) -> npt.NDArray[np.float64]:

@@ -81,4 +81,8 @@ def is_writing(layer: Labels) -> bool:
 
 
 def _differing(layer: Labels, mask: Array) -> tuple[np.ndarray, ...]:
-    return np.nonzero((np.asarray(layer.data) > 0) != (mask > 0))
+    """Where one has tumour and the other has not; only slices of which that is so are searched."""
+    differing = (np.asarray(layer.data) > 0) != (mask > 0)
+    slices = np.flatnonzero(differing.reshape(len(differing), -1).any(axis=1))
+    first, *others = np.nonzero(differing[slices])
+    return (slices[first], *others)
