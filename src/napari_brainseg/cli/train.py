@@ -129,7 +129,7 @@ def _usable(cases: Sequence[Case]) -> list[Case]:
             continue
         if None in case.masks:
             known = {number for number, file in zip(case.numbers, case.masks, strict=False) if file}
-            known |= {number for number, _ in case.corrections}
+            known = known | {number for number, file in case.corrections if file}
             complain(f"{case.name}: only the {len(known)} slices that have a mask are learned from")
         usable.append(case)
     return usable
