@@ -99,6 +99,15 @@ def test_arrays_of_different_shapes_are_refused() -> None:
         find_signals(sure_of(tumour()), tumour()[1:], NUMBERS)
 
 
+def test_voxels_of_a_small_tumour_weigh_more() -> None:
+    small, large = np.zeros((2, 3, 64, 64), np.float32)
+    small[1, :10, :10], large[1, :60, :60] = 1, 1
+    small[2, :10, :10], large[2, :11, :10] = 0.3, 0.3
+    signals = {name: find_signals(item, item >= 0.5, (1, 2, 3)) for name, item in (("large", large), ("small", small))}
+
+    assert [item.case for item in rank_slices(signals, QueueConfig(count=6)) if item.z == 2] == ["small", "large"]
+
+
 # The order
 
 

@@ -193,7 +193,7 @@ class QueueConfig(Settings):
     )
     count: int = Field(20, ge=1, title="Slices", description="Slices in the queue, at most.")
     reach: float = Field(
-        2.0, ge=0, title="Reach", description="Combined order: how many slices around a chosen one count less."
+        1.5, ge=0, title="Reach", description="Combined order: how many slices around a chosen one count less."
     )
     spread: Probability = Field(
         0.5, title="Spread", description="Combined order: how much a patient counts less for each slice chosen of it."

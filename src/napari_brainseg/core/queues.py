@@ -16,6 +16,13 @@ _SCHEMA_VERSION = 1
 _TELLING = 0.2
 """Share of the score from which on something is a reason."""
 
+_FLIP, _JUMP = 0.25, 0.1
+"""Weights beside the uncertain and the manual voxels: both tell little more than those, except where a network is sure
+of what it gets wrong."""
+
+_SMALLEST = 300
+"""Voxels; where less is found, or nothing, the tumour is taken to be so large."""
+
 
 class QueueItem(Settings):
     """One slice to correct, and why."""
@@ -23,7 +30,7 @@ class QueueItem(Settings):
     case: str
     slice_number: int = Field(description="As in the slice's file name.")
     z: int = Field(ge=0, description="Position in the volume, from 0.")
-    score: float = Field(description="About how many voxels seem wrong, less for what is like slices further up.")
+    score: float = Field(description="Voxels that seem wrong, per root of the tumour's; less near slices further up.")
     reasons: tuple[str, ...]
 
 
@@ -83,21 +90,22 @@ def _worth(signals: SliceSignals, config: QueueConfig) -> FloatArray:
     """What is to be won in each slice."""
     if config.strategy == "entropy":
         return signals.entropy.copy()
-    parts = [part for part, _ in _parts(signals)]
-    total: FloatArray = np.sum(parts, axis=0)
-    return total
+    total = np.sum([weight * voxels for voxels, weight, _ in _parts(signals)], axis=0)
+    # every patient counts the same in Dice, so that a voxel of a small tumour weighs more
+    worth: FloatArray = total / np.sqrt(max(int(signals.area.sum()), _SMALLEST))
+    return worth
 
 
-def _parts(signals: SliceSignals) -> Iterator[tuple[FloatArray, str]]:
-    """What the score is the sum of, with the words for it."""
+def _parts(signals: SliceSignals) -> Iterator[tuple[FloatArray, float, str]]:
+    """What the score is the sum of: voxels, their weight, and the words for them."""
     above = np.append(signals.jump[1:], 0.0)
     is_below = signals.jump >= above
-    yield signals.expected_wrong, "uncertain: about {} voxels"
-    yield signals.flip, "differs from its mirror image: about {} voxels"
-    yield np.where(is_below, signals.jump, 0), "jumps against the slice below: about {} voxels more than usual"
-    yield np.where(is_below, 0, above), "jumps against the slice above: about {} voxels more than usual"
+    yield signals.expected_wrong, 1.0, "uncertain: about {} voxels"
+    yield signals.flip, _FLIP, "differs from its mirror image: about {} voxels"
+    yield np.where(is_below, signals.jump, 0), _JUMP, "jumps against the slice below: about {} voxels more than usual"
+    yield np.where(is_below, 0, above), _JUMP, "jumps against the slice above: about {} voxels more than usual"
     if signals.manual is not None:
-        yield signals.manual.astype(np.float64), "differs from the manual mask in {} voxels"
+        yield signals.manual.astype(np.float64), 1.0, "differs from the manual mask in {} voxels"
 
 
 def _reasons(signals: SliceSignals, z: int, config: QueueConfig) -> tuple[str, ...]:
@@ -106,9 +114,10 @@ def _reasons(signals: SliceSignals, z: int, config: QueueConfig) -> tuple[str, .
         return ("drawn at random",)
     if config.strategy == "entropy":
         return (f"uncertain: entropy of {signals.entropy[z]:.0f} bits",)
-    parts = sorted(((part[z], words) for part, words in _parts(signals)), reverse=True)
-    least = max(_TELLING * sum(part for part, _ in parts), 0.5)
-    return tuple(words.format(f"{part:.0f}") for part, words in parts if part >= least) or ("nothing stands out",)
+    parts = sorted(((weight * voxels[z], voxels[z], words) for voxels, weight, words in _parts(signals)), reverse=True)
+    least = max(_TELLING * sum(part for part, _, _ in parts), 0.5)
+    said = tuple(words.format(f"{voxels:.0f}") for part, voxels, words in parts if part >= least)
+    return said or ("nothing stands out",)
 
 
 class _QueueFile(Settings):
