@@ -27,6 +27,7 @@ TENSOR_MODULES = {
     "saliency",
     "sampling",
     "segmentation",
+    "signal_measurement",
     "training",
     "training_plans",
     "validation",

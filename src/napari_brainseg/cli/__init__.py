@@ -11,6 +11,7 @@ from .cases import cases
 from .compare import compare
 from .console import complain, errors
 from .demo import demo
+from .queue import queue
 from .score import score
 from .segment import segment
 from .train import train
@@ -26,7 +27,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, segment, score, compare, train, augment, demo):
+for command in (cases, segment, score, compare, train, queue, augment, demo):
     app.command()(command)
 
 

@@ -54,7 +54,7 @@ def segment(
     postprocessing = trained.info.postprocess.changed(changes)
     done: list[SegmentationResult] = []
     with progress_shown() as on_progress:
-        for case, volume in _read_ahead(cases, spacing):
+        for case, volume in read_ahead(cases, spacing):
             if isinstance(volume, str):
                 failed[case.name] = volume
                 continue
@@ -96,7 +96,7 @@ def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
             raise FileExistsError(f"{folder} holds results already; choose another --output or give --overwrite")
 
 
-def _read_ahead(cases: Sequence[Case], spacing: Spacing | None) -> Iterator[tuple[Case, Volume | str]]:
+def read_ahead(cases: Sequence[Case], spacing: Spacing | None = None) -> Iterator[tuple[Case, Volume | str]]:
     """Each case with its volume, or why it cannot be read; the next one is read while this one is used."""
     if not cases:
         return

@@ -26,6 +26,7 @@ DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 LossName = Literal["dice_bce", "dice", "bce", "focal_dice", "tversky", "mse"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 EmptyMasks = Literal["one", "zero", "skip"]
+QueueStrategy = Literal["combined", "entropy", "random"]
 
 _HALVINGS: Mapping[NetworkName, int] = {"unet_vgg16": 4, "unet_resnet50": 5}
 """How often the encoders made for photographs halve an image; the others do it between any two of their filters."""
@@ -180,6 +181,24 @@ class ScoreConfig(Settings):
         "one", title="Both masks empty", description="What Dice and IoU are where neither mask has tumour."
     )
     distances: bool = Field(True, title="Distances", description="Also measure the distance between the surfaces.")
+
+
+class QueueConfig(Settings):
+    """Which slices come first in the queue of those to correct."""
+
+    strategy: QueueStrategy = Field(
+        "combined",
+        title="Order",
+        description="By all that speaks against a slice and spread out, by entropy alone, or at random.",
+    )
+    count: int = Field(20, ge=1, title="Slices", description="Slices in the queue, at most.")
+    reach: float = Field(
+        1.5, ge=0, title="Reach", description="Combined order: how many slices around a chosen one count less."
+    )
+    spread: Probability = Field(
+        0.5, title="Spread", description="Combined order: how much a patient counts less for each slice chosen of it."
+    )
+    seed: int = Field(0, ge=0, title="Seed", description="Start of the random order.")
 
 
 _STILL: Mapping[str, Any] = {

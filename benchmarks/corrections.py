@@ -1,0 +1,298 @@
+"""How many slices have to be corrected until a model is as good as with slices that were drawn at random?
+
+    python benchmarks/corrections.py DATA_SET_FOLDER FOLDS.json WORK_FOLDER [--seeds 0 1 2] [--help]
+
+A made-up annotator on real cases. A model learns from some patients; in each round some slices of the others are
+corrected, which here means that their manual masks are taken. They are chosen by the queue, by entropy alone, or at
+random out of all slices. Then the first model is fine-tuned on its own patients and on all slices corrected so far, and
+scored on a fold of patients that nothing else has touched. All have the same number of training steps; round 0 has them
+without any correction.
+
+Every result is a line of WORK_FOLDER/results.jsonl: a run that was killed goes on where it was, several runs with
+different seeds can share the folder, and --report prints what is there so far.
+"""
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from machine import describe_machine
+
+from napari_brainseg import (
+    Case,
+    ModelConfig,
+    SegmentConfig,
+    TrainConfig,
+    find_cases,
+    load_model,
+    read_mask,
+    read_volume,
+    score_mask,
+    segment,
+    train,
+)
+from napari_brainseg.core.config import QueueConfig, ScoreConfig
+from napari_brainseg.core.model_folders import INFO_FILE
+from napari_brainseg.core.models import TrainedModel
+from napari_brainseg.core.queues import QueueItem, rank_slices
+from napari_brainseg.core.runs import RUN_FILE
+from napari_brainseg.core.signal_measurement import measure_signals
+from napari_brainseg.core.signals import SliceSignals, find_signals
+from napari_brainseg.core.splits import read_folds
+
+STRATEGIES = ("combined", "entropy", "random")
+Chosen = dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What came of one round; `chosen` holds positions along Z of the slices corrected in it, by case."""
+
+    seed: int
+    strategy: str
+    number: int
+    slices: int
+    dice: dict[str, float]
+    chosen: Chosen = field(default_factory=dict)
+    wrong_voxels: int = 0
+    tumour_slices: int = 0
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.dice.values())
+
+
+class Experiment:
+    """One seed: which patients come first, every draw of the trainings, and the random order."""
+
+    def __init__(self, options: argparse.Namespace, seed: int) -> None:
+        self.options, self.seed = options, seed
+        self.folder = options.work / f"seed-{seed}"
+        self.segmenting = SegmentConfig(device=options.device, threads=options.threads)
+        cases = {case.name: case for case in find_cases(options.data)}
+        folds = read_folds(options.folds)
+        self.test = [cases[name] for name in folds.pop(options.test_fold)]
+        names = sorted(name for fold in folds for name in fold)
+        random.Random(seed).shuffle(names)
+        self.base = [cases[name] for name in names[: options.base_patients]]
+        self.pool = {name: cases[name] for name in names[options.base_patients :]}
+
+    def run(self, done: dict[tuple[str, int], Round]) -> Iterator[Round]:
+        """Rounds that are still to be done; the strategies take turns."""
+        if ("none", 0) not in done:
+            done["none", 0] = Round(self.seed, "none", 0, 0, self._score(self._tuned("none", 0, {})))
+            yield done["none", 0]
+        for number in range(1, self.options.rounds + 1):
+            for strategy in self.options.strategies:
+                if (strategy, number) not in done:
+                    before = [done[strategy, earlier].chosen for earlier in range(1, number)]
+                    done[strategy, number] = self._round(strategy, number, before)
+                    yield done[strategy, number]
+
+    def _round(self, strategy: str, number: int, before: list[Chosen]) -> Round:
+        corrected = _merged(before)
+        model = self._tuned(strategy, number - 1, corrected) if number > 1 else self._tuned("none", 0, {})
+        config = QueueConfig(strategy=strategy, count=self.options.slices, seed=1000 * self.seed + number)
+        items = rank_slices(self._signals(strategy, model), config, corrected)
+        chosen = _by_case(items)
+        wrong, tumour = self._look_at(chosen, model)
+        dice = self._score(self._tuned(strategy, number, _merged([*before, chosen])))
+        return Round(self.seed, strategy, number, number * self.options.slices, dice, chosen, wrong, tumour)
+
+    def _signals(self, strategy: str, model: TrainedModel) -> dict[str, SliceSignals]:
+        """What the strategy needs to know of the pool, without looking at any mask."""
+        return {name: self._signals_of(case, strategy, model) for name, case in self.pool.items()}
+
+    def _signals_of(self, case: Case, strategy: str, model: TrainedModel) -> SliceSignals:
+        volume = read_volume(case)
+        if strategy == "combined":
+            return measure_signals(volume, model, self.segmenting)
+        if strategy == "entropy":
+            found = segment(volume, model, self.segmenting)
+            return find_signals(found.probability, found.mask, volume.slice_numbers)
+        nothing = np.zeros((len(volume.array), 1, 1))
+        return find_signals(nothing, nothing, volume.slice_numbers)
+
+    def _look_at(self, chosen: Chosen, model: TrainedModel) -> tuple[int, int]:
+        """Voxels that the model had wrong in the chosen slices, and in how many there is tumour."""
+        wrong = tumour = 0
+        for name, positions in chosen.items():
+            volume = read_volume(self.pool[name])
+            manual = read_mask(self.pool[name], volume)[positions]
+            found = segment(volume, model, self.segmenting, only=tuple(positions)).mask[positions]
+            wrong += int((found != manual).sum())
+            tumour += int(manual.any(axis=(1, 2)).sum())
+        return wrong, tumour
+
+    def _base(self) -> Path:
+        options = self.options
+        network = ModelConfig(filters=tuple(options.filters), stem=options.stem, context=options.context)
+        self._train(self.base, self.folder / "base", network, options.base_epochs, options.rate)
+        return self.folder / "base"
+
+    def _tuned(self, strategy: str, number: int, corrected: Chosen) -> TrainedModel:
+        """The first model, fine-tuned on its own patients and on the corrected slices of the others."""
+        partly = [_with_masks(self.pool[name], positions) for name, positions in sorted(corrected.items())]
+        folder, options = self.folder / f"{strategy}-{number}", self.options
+        self._train([*self.base, *partly], folder, None, options.tune_epochs, options.tune_rate, self._base())
+        return load_model(folder)
+
+    def _train(
+        self,
+        cases: list[Case],
+        folder: Path,
+        network: ModelConfig | None,
+        epochs: int,
+        rate: float,
+        parent: Path | None = None,
+    ) -> None:
+        if (folder / INFO_FILE).exists():
+            return
+        options = self.options
+        config = TrainConfig(
+            epochs=epochs,
+            epoch_slices=options.epoch_slices,
+            window=options.window,
+            learning_rate=rate,
+            ema=options.ema,
+            seed=self.seed,
+            device=options.device,
+            threads=options.threads,
+            augmentation={"preset": "strong", "shift": 0.2},
+        )
+        train(cases, [], folder, network, config, parent=parent, resume=(folder / RUN_FILE).exists())
+
+    def _score(self, model: TrainedModel) -> dict[str, float]:
+        dice = {}
+        for case in self.test:
+            volume = read_volume(case)
+            found = segment(volume, model, self.segmenting).mask
+            dice[case.name] = score_mask(found, read_mask(case, volume), config=ScoreConfig(distances=False)).dice
+        return dice
+
+
+def _with_masks(case: Case, positions: list[int]) -> Case:
+    """The case as it is when no other slices have been corrected."""
+    return replace(case, masks=tuple(mask if z in positions else None for z, mask in enumerate(case.masks)))
+
+
+def _by_case(items: list[QueueItem]) -> Chosen:
+    return _merged([{item.case: [item.z]} for item in items])
+
+
+def _merged(parts: list[Chosen]) -> Chosen:
+    merged: Chosen = {}
+    for part in parts:
+        for name, positions in part.items():
+            merged[name] = sorted([*merged.get(name, []), *positions])
+    return merged
+
+
+def report(rounds: list[Round], strategies: list[str]) -> None:
+    """Means over the seeds of which all rounds are done."""
+    last = max(item.number for item in rounds)
+    whole = [s for s in {r.seed for r in rounds} if sum(r.seed == s for r in rounds) == 1 + last * len(strategies)]
+    if not whole:
+        print("no seed is done yet")
+        return
+    found = {(r.strategy, r.number): [x for x in rounds if x.seed in whole and _place(x) == _place(r)] for r in rounds}
+    start = fmean(item.mean for item in found["none", 0])
+    counts = [0, *(found[strategies[0], number][0].slices for number in range(1, last + 1))]
+    print(f"{describe_machine()}; seeds {sorted(whole)}")
+    print("mean Dice per volume by corrected slices: " + "  ".join(f"{count:5d}" for count in counts))
+    curves = {}
+    for strategy in strategies:
+        groups = [found[strategy, number] for number in range(1, last + 1)]
+        curves[strategy] = [start, *(fmean(item.mean for item in group) for group in groups)]
+        every = [item for group in groups for item in group]
+        slices = sum(len(positions) for item in every for positions in item.chosen.values())
+        print(
+            f"  {strategy:39} " + "  ".join(f"{dice:.3f}" for dice in curves[strategy]),
+            f" wrong voxels found per slice {sum(item.wrong_voxels for item in every) / slices:.0f},",
+            f"with tumour {sum(item.tumour_slices for item in every) / slices:.0%}",
+        )
+        for seed in sorted(whole):
+            values = [item.mean for group in groups for item in group if item.seed == seed]
+            print(f"    seed {seed:34d} {'':5}  " + "  ".join(f"{dice:.3f}" for dice in values))
+    if "random" in strategies:
+        for strategy in strategies:
+            needed = _count_at(curves["random"][-1], counts, curves[strategy])
+            share = f"{needed:.0f} of {counts[-1]} slices, {needed / counts[-1]:.0%}" if needed else "not reached"
+            print(f"  to reach what random ends with, {strategy} needs: {share}")
+
+
+def _place(item: Round) -> tuple[str, int]:
+    return item.strategy, item.number
+
+
+def _count_at(dice: float, counts: list[int], curve: list[float]) -> float | None:
+    """Corrected slices at which a curve first reaches a Dice, between the rounds by a straight line."""
+    for (low, high), (before, after) in zip(pairwise(counts), pairwise(curve), strict=True):
+        if before < dice <= after:
+            return low + (high - low) * (dice - before) / (after - before)
+    return None
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("folds", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--report", action="store_true", help="only print what is there so far")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--test-fold", type=int, default=0)
+    parser.add_argument("--base-patients", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--slices", type=int, default=30, help="corrected in each round")
+    parser.add_argument("--filters", type=int, nargs="+", default=[16, 32, 64, 128])
+    parser.add_argument("--stem", type=int, default=4)
+    parser.add_argument("--context", type=int, default=0)
+    parser.add_argument("--window", type=int, default=160)
+    parser.add_argument("--epoch-slices", type=int, default=800)
+    parser.add_argument("--base-epochs", type=int, default=12)
+    parser.add_argument("--tune-epochs", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--tune-rate", type=float, default=2e-3)
+    parser.add_argument("--ema", type=float, default=0.98)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def _check_settings(options: argparse.Namespace) -> None:
+    """Results of different settings must not get into one folder."""
+    beside = {"data", "folds", "work", "report", "seeds", "strategies", "rounds", "device", "threads"}
+    settings = {name: value for name, value in vars(options).items() if name not in beside}
+    file = options.work / "settings.json"
+    if not file.exists():
+        file.write_text(json.dumps(settings))
+    elif (known := json.loads(file.read_text())) != settings and not options.report:
+        sys.exit(f"{file} has other settings than were asked for: {known}")
+
+
+def main() -> None:
+    options = parse()
+    options.work.mkdir(parents=True, exist_ok=True)
+    _check_settings(options)
+    results = options.work / "results.jsonl"
+    rounds = [Round(**json.loads(line)) for line in results.read_text().splitlines()] if results.exists() else []
+    for seed in [] if options.report else options.seeds:
+        done = {_place(item): item for item in rounds if item.seed == seed}
+        for item in Experiment(options, seed).run(done):
+            with results.open("a") as file:
+                file.write(json.dumps(vars(item)) + "\n")
+            rounds.append(item)
+            print(f"seed {seed}, {item.strategy}, {item.slices} slices: {item.mean:.4f}", flush=True)
+    report(rounds, options.strategies)
+
+
+if __name__ == "__main__":
+    main()

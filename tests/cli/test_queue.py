@@ -1,0 +1,69 @@
+"""``brainseg queue``: what it prints and writes, and how it goes on without what cannot be used."""
+
+import json
+import shutil
+
+import pytest
+
+from napari_brainseg.core.queues import read_queue
+
+
+@pytest.fixture
+def data(patients, tmp_path):
+    return shutil.copytree(patients, tmp_path / "data")
+
+
+def test_the_queue_is_printed_and_written_in_one_order(brainseg, tiny_default, data, tmp_path):
+    told = brainseg("queue", data, "--count", 5, "--output", tmp_path / "queue.json", "--device", "cpu")
+    items = read_queue(tmp_path / "queue.json")
+    lines = [line.split() for line in told.out.splitlines()]
+
+    assert (told.code, told.err) == (0, "")
+    assert [(line[1], int(line[3])) for line in lines] == [(item.case, item.slice_number) for item in items]
+    assert len({(item.case, item.z) for item in items}) == 5
+    assert all(item.slice_number == item.z + 1 for item in items)
+    assert all(item.reasons for item in items)
+
+
+def test_manual_masks_are_compared_with_where_there_are_some(brainseg, tiny_default, data):
+    for file in (data / "dora").glob("*_mask.tif"):
+        file.unlink()
+    told = brainseg("queue", data, "--count", 24, "--json", "--device", "cpu")
+    items = json.loads(told.out)["items"]
+    compared = {item["case"] for item in items if any("manual mask" in reason for reason in item["reasons"])}
+
+    assert told.code == 0
+    assert len(items) == 24
+    assert compared
+    assert "dora" not in compared
+
+
+def test_a_bad_case_is_named_and_the_others_are_queued(brainseg, tiny_default, data, tmp_path):
+    (data / "bert" / "bert_2.tif").write_bytes(b"nothing")
+    told = brainseg("queue", data, "--count", 24, "--output", tmp_path / "queue.json", "--device", "cpu")
+
+    assert told.code == 1
+    assert told.err.startswith("bert: ")
+    assert told.err.endswith("3 cases looked at, 1 not\n")
+    assert {item.case for item in read_queue(tmp_path / "queue.json")} == {"anna", "carl", "dora"}
+
+
+def test_a_queue_that_is_there_is_replaced_only_when_told_to(brainseg, tiny_default, data, tmp_path):
+    path = tmp_path / "queue.json"
+    path.write_text("mine")
+    told = brainseg("queue", data, "--output", path)
+
+    assert told.code == 1
+    assert told.err.startswith(f"brainseg: {path} exists already")
+    assert path.read_text() == "mine"
+    assert brainseg("queue", data, "--output", path, "--overwrite", "--device", "cpu").code == 0
+    assert len(read_queue(path)) == 20
+
+
+def test_random_needs_no_luck(brainseg, tiny_default, data):
+    runs = [
+        brainseg("queue", data, "--strategy", "random", "--seed", seed, "--device", "cpu").out for seed in (1, 1, 2)
+    ]
+
+    assert runs[0] == runs[1] != runs[2]
+    assert "drawn at random" in runs[0]
