@@ -8,9 +8,11 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import QueueConfig, SegmentConfig
+from ..core.ledgers import reviewed_slices
 from ..core.masks import read_mask
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.queues import QueueItem, rank_slices, write_queue
+from ..core.workspaces import Workspace
 from .console import complain, progress_shown, say
 from .segment import read_ahead
 from .settings_options import settings_options
@@ -22,11 +24,16 @@ def queue(
     config: QueueConfig,
     segmenting: SegmentConfig,
     model: Annotated[str, typer.Option(help="A shipped model or a model folder.")] = DEFAULT_MODEL,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Workspace of corrections: what was reviewed there is left out, and it keeps the queue."),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file that gets the queue.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the queue of an earlier run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which slices to correct next, and why."""
+    workspace = Workspace(corrections) if corrections else None
     if output and output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
     cases = find_cases(folder)
@@ -45,9 +52,13 @@ def queue(
                 signals[case.name] = measure_signals(volume, trained, segmenting, manual, on_progress=on_progress)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed[case.name] = str(error)
-    items = rank_slices(signals, config)
+    numbers = {name: item.slice_numbers for name, item in signals.items()}
+    items = rank_slices(signals, config, reviewed_slices(workspace, numbers) if workspace else None)
     if output and signals:
         write_queue(output, items)
+    if workspace and signals:
+        with workspace.locked("queue"):
+            write_queue(workspace.queue, items)
     if as_json:
         say(json.dumps({"items": [item.model_dump() for item in items], "failed": failed}, indent=1))
     else:

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 
 from ..core.cases import Case, find_cases
 from ..core.config import AugmentationConfig, AugmentationName, ModelConfig, TrainConfig
+from ..core.corrections import with_corrections
 from ..core.model_folders import ModelInfo, read_model_info
 from ..core.progress import Cancelled
 from ..core.runs import REPORT_FILE, Run, read_run
 from ..core.settings_files import read_settings
-from ..core.splits import Sides, read_folds, split_by_folds, split_cases, split_into_folds, worth_of
+from ..core.splits import Sides, read_folds, rehearsed_patients, split_by_folds, split_cases, split_into_folds, worth_of
+from ..core.workspaces import Workspace
 from .console import complain, progress_shown, say
 from .interrupts import gentle_interrupts, saying_so
 from .plans import say_plan
@@ -34,6 +36,9 @@ def train(
     parent: Annotated[str | None, typer.Option("--from", help="Model to start from; its network is used.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML or JSON file of settings, such as another run's run.json; flags win.")
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Workspace with corrected masks, which win over those in the folder.")
     ] = None,
     augmentation: Annotated[
         AugmentationName | None, typer.Option(help="Preset that the augmentation starts from.")
@@ -62,7 +67,8 @@ def train(
         base = {"preset": augmentation} if augmentation else training.augmentation.model_dump()
         training = training.changed({"augmentation": checked(AugmentationConfig, {**base, **changes})})
     with progress_shown() as on_progress:
-        usable = _usable(find_cases(folder, on_progress=on_progress))
+        found = find_cases(folder, on_progress=on_progress)
+        usable = _usable(with_corrections(found, Workspace(corrections)) if corrections else found)
     if not usable:
         raise ValueError(f"{folder} holds no case that can be trained on")
     if before:
@@ -73,6 +79,8 @@ def train(
     complain(f"{len(sides[0])} case{plural} to train on, {len(sides[1])} to validate on")
     if worth := worth_of(sides[1]):
         complain(worth)
+    if corrections:
+        complain(_words_of(sides[0], old))
     if dry_run:
         _say_what_would_be_done(sides, model, training, parent, as_json=as_json)
         return
@@ -167,6 +175,17 @@ def _sides_of(run: Run, cases: Sequence[Case], folder: Path) -> Sides:
     return [by_name[name] for name in run.train_cases], [by_name[name] for name in run.validation_cases]
 
 
+def _words_of(cases: Sequence[Case], parent: ModelInfo | None) -> str:
+    """How much was corrected of the training cases, and what stands against forgetting."""
+    counts = [sum(file is not None for _, file in case.corrections) for case in cases]
+    words = f"{sum(counts)} corrected slices of {sum(map(bool, counts))} cases to learn from"
+    if not parent:
+        return words
+    if rehearsed := rehearsed_patients(cases, parent):
+        return f"{words}; {len(rehearsed)} patients that {parent.name} knows are rehearsed"
+    return f"{words}; no patient that {parent.name} has learned from is among the others: it may forget them"
+
+
 def _names(names: Sequence[str]) -> str:
     """A few of the names, and how many more there are."""
     more = f" and {len(names) - 5} more are" if len(names) > 5 else " are" if len(names) > 1 else " is"
@@ -192,6 +211,8 @@ def _say_scores(info: ModelInfo, output: Path) -> None:
     for name, dice in info.validation_dice.items():
         old = info.parent_dice.get(name)
         say(f"{name}: Dice {dice:.3f}" + (f", before {old:.3f}" if old is not None else ""))
+    for name, dice in info.base_dice.items():
+        say(f"{name}, known before: Dice {dice:.3f}, before {info.parent_base_dice[name]:.3f}")
     score = "not validated" if info.mean_dice is None else f"mean Dice per volume {info.mean_dice:.3f}"
     assert info.training
     epochs = "" if info.epoch == info.training.epochs else f", after epoch {info.epoch} of {info.training.epochs}"

@@ -1,6 +1,6 @@
 """What a person has done with each slice: state, who, when, how long, how much."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +102,16 @@ def write_ledger(workspace: Workspace, ledger: CaseLedger) -> None:
     """Write what was done with a case; the caller holds the lock of the case."""
     with atomic_path(_path(workspace, ledger.case)) as temporary:
         temporary.write_text(ledger.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def reviewed_slices(workspace: Workspace, slices: Mapping[str, Sequence[int]]) -> dict[str, set[int]]:
+    """Positions along Z of the slices that somebody has looked at, of cases given with their slice numbers."""
+    reviewed = {}
+    for name, all_numbers in slices.items():
+        states = read_ledger(workspace, name).slices
+        numbers = {number for number, review in states.items() if review.state != "auto"}
+        reviewed[name] = {z for z, number in enumerate(all_numbers) if number in numbers}
+    return reviewed
 
 
 def efforts(ledgers: list[CaseLedger]) -> list[Effort]:

@@ -18,11 +18,11 @@ from .distribution import joined_team, writing_place
 from .losses import create_loss
 from .model_folders import ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
-from .networks import create_network, freeze_encoder
+from .networks import SpaceToDepth, create_network, freeze_encoder
 from .optimisation import TrainingStep, average_weights
 from .progress import Cancelled, OnProgress, Progress, ignore_progress
 from .runs import CHECKPOINT_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
-from .sampling import Sampler, cache_folder, make_batch, read_samples
+from .sampling import Sample, Sampler, cache_folder, make_batch, read_samples
 from .schedules import best_epoch, epochs_without_gain, learning_rate
 from .splits import rehearsed_patients
 from .tensorboards import TensorBoard
@@ -30,6 +30,9 @@ from .training_checks import check_cases, check_folder, check_network, check_set
 from .training_pace import TrainingPace
 from .training_reports import write_training_report
 from .validation import PreviewSlices, Validation, validate
+
+_REMEMBERED = 5
+"""Patients that the parent had learned from, on whom it is measured what was forgotten."""
 
 
 def train(
@@ -132,7 +135,9 @@ def train(
         team.gather(None)  # none goes on before all have looked at what is in the folder
         samples = read_samples(train_cases, model, cache, report_reading)
         unseen = read_samples(validation_cases, model, cache, report_reading)
-        sampler = Sampler(samples, config, rehearsed_patients(train_cases, start.info if start else None))
+        rehearsed = rehearsed_patients(train_cases, start.info if start else None)
+        remembered = [sample for sample in samples if sample.patient in rehearsed][:_REMEMBERED]
+        sampler = Sampler(samples, config, rehearsed)
         if not resume:
             write_run(place, run)
 
@@ -153,9 +158,9 @@ def train(
         previews = PreviewSlices(unseen or samples, place, model, device, "" if unseen else ", training")
         judged: Validation | None = None
 
-        def judge() -> Validation:
-            team.align(averaged)
-            found = validate(averaged, unseen, model, device, loss, tell, report_validation, team)
+        def judge(network: SpaceToDepth = averaged, cases: Sequence[Sample] = unseen) -> Validation:
+            team.align(network)
+            found = validate(network, cases, model, device, loss, tell, report_validation, team)
             pace.took("validation")
             return found
 
@@ -234,8 +239,17 @@ def train(
             notes.append(f"weights of epoch {kept} of {epoch}, chosen by the validation Dice, which flatters them")
         if unseen and (judged is None or losses):
             judged = judge()
+        forgotten: dict[str, Mapping[str, float]] = {}
+        if parent and remembered:
+            before_it = load_model(parent).network.to(device.name)
+            forgotten = {
+                "base_dice": judge(cases=remembered).dice,
+                "parent_base_dice": judge(before_it, remembered).dice,
+            }
         info = _info_of(run, start.info if start else None).model_copy(
             update={
+                **forgotten,
+                "corrected_slices": _count_corrections(train_cases),
                 "name": output.name,
                 "epoch": kept,
                 "validation_dice": judged.dice if judged else {},
@@ -287,6 +301,11 @@ def _info_of(run: Run, parent: ModelInfo | None) -> ModelInfo:
         validation_cases=run.validation_cases,
         lineage=(*parent.lineage, as_ancestor(parent)) if parent else (),
     )
+
+
+def _count_corrections(cases: Sequence[Case]) -> dict[str, int]:
+    counts = {case.name: sum(file is not None for _, file in case.corrections) for case in cases}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _epoch_seed(config: TrainConfig, epoch: int) -> int:
