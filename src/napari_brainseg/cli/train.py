@@ -177,7 +177,7 @@ def _sides_of(run: Run, cases: Sequence[Case], folder: Path) -> Sides:
 
 def _words_of(cases: Sequence[Case], parent: ModelInfo | None) -> str:
     """How much was corrected of the training cases, and what stands against forgetting."""
-    counts = [sum(file is not None for _, file in case.corrections) for case in cases]
+    counts = [case.corrected_slices for case in cases]
     words = f"{sum(counts)} corrected slices of {sum(map(bool, counts))} cases to learn from"
     if not parent:
         return words

@@ -249,7 +249,7 @@ def train(
         info = _info_of(run, start.info if start else None).model_copy(
             update={
                 **forgotten,
-                "corrected_slices": _count_corrections(train_cases),
+                "corrected_slices": {case.name: case.corrected_slices for case in train_cases if case.corrected_slices},
                 "name": output.name,
                 "epoch": kept,
                 "validation_dice": judged.dice if judged else {},
@@ -301,11 +301,6 @@ def _info_of(run: Run, parent: ModelInfo | None) -> ModelInfo:
         validation_cases=run.validation_cases,
         lineage=(*parent.lineage, as_ancestor(parent)) if parent else (),
     )
-
-
-def _count_corrections(cases: Sequence[Case]) -> dict[str, int]:
-    counts = {case.name: sum(file is not None for _, file in case.corrections) for case in cases}
-    return {name: count for name, count in counts.items() if count}
 
 
 def _epoch_seed(config: TrainConfig, epoch: int) -> int:
