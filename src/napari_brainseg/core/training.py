@@ -2,14 +2,16 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from .augmentation import augment
+from .batches import made_ahead
 from .cases import Case
 from .checkpoints import Checkpoint, keep_weights, load_best, load_checkpoint, save_best, save_checkpoint
 from .config import ModelConfig, TrainConfig
@@ -126,6 +128,7 @@ def train(
         writing_place(output, team) as place,
         StateFile(place, config.epochs) as state,
         cache_folder(every_case, config, place, on_progress) as cache,
+        ThreadPoolExecutor(1) as worker,
     ):
         team.gather(None)  # none goes on before all have looked at what is in the folder
         samples = read_samples(train_cases, model, cache, report_reading)
@@ -144,6 +147,7 @@ def train(
         teach = TrainingStep(network, config, device, tell, team)
         generator = Generator()
         done = load_checkpoint(output, averaged, teach, generator) if resume else Checkpoint()
+        drawn = generator.get_state()
         notes += done.notes
         epoch, losses, dice, parent_dice = done.epoch, list(done.losses), dict(done.dice), done.parent_dice
         pace = TrainingPace(config, sampler.steps, done.seconds)
@@ -157,6 +161,11 @@ def train(
             pace.took("validation")
             return found
 
+        def make() -> tuple[Tensor, Tensor, Tensor]:
+            images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
+            images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
+            return images, masks, generator.get_state()
+
         def save() -> None:
             now = Checkpoint(
                 epoch=epoch,
@@ -166,7 +175,7 @@ def train(
                 dice=dice,
                 parent_dice=parent_dice,
             )
-            save_checkpoint(place, now, averaged, teach, generator)
+            save_checkpoint(place, now, averaged, teach, drawn)
 
         if start and not done.seconds:
             parent_dice = judge().dice
@@ -178,10 +187,9 @@ def train(
                 generator.manual_seed(_epoch_seed(config, epoch))
             torch.manual_seed(_epoch_seed(config, epoch))
             network.train()
-            while len(losses) < sampler.steps:
+            for batch in made_ahead(worker, make, sampler.steps - len(losses)):
+                images, masks, drawn = batch
                 step = epoch * sampler.steps + len(losses)
-                images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
-                images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
                 rate = learning_rate(config, step, config.epochs * sampler.steps, dice)
                 losses.append(fmean(team.gather(teach(images, masks, rate))))
                 average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
