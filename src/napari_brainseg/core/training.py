@@ -16,7 +16,7 @@ from .cases import Case
 from .checkpoints import Checkpoint, keep_weights, load_best, load_checkpoint, save_best, save_checkpoint
 from .config import ModelConfig, TrainConfig
 from .devices import choose_training_device
-from .distribution import joined_team, writing_place
+from .distribution import joined_team, shared_end, writing_place
 from .losses import create_loss
 from .model_folders import ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
@@ -108,7 +108,7 @@ def train(
         return any(team.gather(is_stop_asked(output)))
 
     def report_reading(report: Progress) -> None:
-        if is_stop_asked(output):
+        if team.size == 1 and is_stop_asked(output):  # a team looks together, after all have read
             raise Cancelled("stopped before the first step")
         state.update(message=f"reading case {report.done} of {report.total}")
         on_progress(report)
@@ -127,6 +127,7 @@ def train(
         joined_team(config, device) as team,
         writing_place(output, team) as place,
         StateFile(place, config.epochs) as state,
+        shared_end(team, output),
         cache_folder(every_case, config, place, on_progress) as cache,
         ThreadPoolExecutor(1) as worker,
     ):
