@@ -2,19 +2,21 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from .augmentation import augment
+from .batches import made_ahead
 from .cases import Case
 from .checkpoints import Checkpoint, keep_weights, load_best, load_checkpoint, save_best, save_checkpoint
 from .config import ModelConfig, TrainConfig
 from .devices import choose_training_device
-from .distribution import joined_team, writing_place
+from .distribution import joined_team, shared_end, writing_place
 from .losses import create_loss
 from .model_folders import ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
@@ -111,7 +113,7 @@ def train(
         return any(team.gather(is_stop_asked(output)))
 
     def report_reading(report: Progress) -> None:
-        if is_stop_asked(output):
+        if team.size == 1 and is_stop_asked(output):  # a team looks together, after all have read
             raise Cancelled("stopped before the first step")
         state.update(message=f"reading case {report.done} of {report.total}")
         on_progress(report)
@@ -130,7 +132,9 @@ def train(
         joined_team(config, device) as team,
         writing_place(output, team) as place,
         StateFile(place, config.epochs) as state,
+        shared_end(team, output),
         cache_folder(every_case, config, place, on_progress) as cache,
+        ThreadPoolExecutor(1) as worker,
     ):
         team.gather(None)  # none goes on before all have looked at what is in the folder
         samples = read_samples(train_cases, model, cache, report_reading)
@@ -151,6 +155,7 @@ def train(
         teach = TrainingStep(network, config, device, tell, team)
         generator = Generator()
         done = load_checkpoint(output, averaged, teach, generator) if resume else Checkpoint()
+        drawn = generator.get_state()
         notes += done.notes
         epoch, losses, dice, parent_dice = done.epoch, list(done.losses), dict(done.dice), done.parent_dice
         pace = TrainingPace(config, sampler.steps, done.seconds)
@@ -164,6 +169,11 @@ def train(
             pace.took("validation")
             return found
 
+        def make() -> tuple[Tensor, Tensor, Tensor]:
+            images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
+            images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
+            return images, masks, generator.get_state()
+
         def save() -> None:
             now = Checkpoint(
                 epoch=epoch,
@@ -173,7 +183,7 @@ def train(
                 dice=dice,
                 parent_dice=parent_dice,
             )
-            save_checkpoint(place, now, averaged, teach, generator)
+            save_checkpoint(place, now, averaged, teach, drawn)
 
         if start and not done.seconds:
             parent_dice = judge().dice
@@ -185,10 +195,9 @@ def train(
                 generator.manual_seed(_epoch_seed(config, epoch))
             torch.manual_seed(_epoch_seed(config, epoch))
             network.train()
-            while len(losses) < sampler.steps:
+            for batch in made_ahead(worker, make, sampler.steps - len(losses)):
+                images, masks, drawn = batch
                 step = epoch * sampler.steps + len(losses)
-                images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
-                images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
                 rate = learning_rate(config, step, config.epochs * sampler.steps, dice)
                 losses.append(fmean(team.gather(teach(images, masks, rate))))
                 average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
