@@ -296,7 +296,7 @@ class TrainConfig(Settings):
     )
     missed_weight: Probability = Field(
         0.7,
-        title="Weight of missed voxels",
+        title="Missed weight",
         description="Tversky loss: share of the blame that missed voxels get, the rest goes to those too many.",
     )
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
