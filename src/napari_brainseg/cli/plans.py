@@ -28,7 +28,7 @@ def say_plan(plan: "TrainingPlan", sides: Sides, model: ModelConfig, config: Tra
     )
     say(f"one step of {config.step_slices} slices: {plan.step_seconds:.2f} s; {plan.steps} steps an epoch")
     say(f"one validation: {plan.validation_seconds:.0f} s")
-    say(f"{config.epochs} epochs: about {_duration(plan.seconds)}")
+    say(f"{config.epochs} epochs: about {_duration(plan.seconds(config))}")
     say("nothing was written")
 
 

@@ -65,7 +65,7 @@ def train(
     model : ModelConfig, optional
         The network; the parent's if it is not given, and no other if there is one.
     config : TrainConfig, optional
-        How to train.
+        How to train; `TrainConfig.default` if it is not given.
     parent : str or Path, optional
         A model to start from.
     resume : bool
@@ -100,7 +100,7 @@ def train(
         raise ValueError(f"{output} holds no run to resume")
     if before:
         model, config, parent = model or before.model, config or before.training, parent or before.parent
-    config = config or TrainConfig()
+    config = config or TrainConfig.default(fine_tunes=parent is not None)
     start = load_model(parent) if parent else None
     run = _run_of(train_cases, validation_cases, model, config, start.info if start else None).model_copy(
         update={"parent": _place_of(parent) if parent else None, "command": command}

@@ -1,6 +1,7 @@
 """What the columns of the tabs are made of: lines of text, parts that fold away, and room to scroll."""
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -40,7 +41,8 @@ def text_line(tooltip: str) -> QLabel:
 
 def folded(title: str, content: QWidget) -> QCollapsible:
     """A part that is folded away until its title is clicked."""
-    part = QCollapsible(title, collapsedIcon="\u25b8", expandedIcon="\u25be")
+    part = QCollapsible(collapsedIcon=QIcon(), expandedIcon=QIcon())  # its own are black, also where all is dark
+    part.toggled.connect(lambda is_open: part.setText(f"{'▾' if is_open else '▸'}  {title}"))
     part.setContent(content)
     part.collapse(animate=False)
     layout = part.layout()
