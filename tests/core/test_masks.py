@@ -11,7 +11,16 @@ import tifffile
 
 from napari_brainseg.core import masks
 from napari_brainseg.core.cases import find_cases
-from napari_brainseg.core.masks import Mask, MaskFormat, read_mask, slice_areas, write_mask, write_mask_file
+from napari_brainseg.core.masks import (
+    Mask,
+    MaskFormat,
+    known_areas,
+    read_mask,
+    read_truth,
+    slice_areas,
+    write_mask,
+    write_mask_file,
+)
 from napari_brainseg.core.volumes import Array, Volume, read_nifti, read_stack, read_volume, volume_of_array
 
 SHAPE = (4, 7, 5)
@@ -374,3 +383,64 @@ def test_area_of_a_slice_is_its_voxels_of_tumour(dtype: Any) -> None:
     mask[0, 1, 2:4] = 1
     mask[2] = np.iinfo(np.uint8).max if dtype is not np.bool_ else True
     assert slice_areas(mask).tolist() == [2, 0, 20]
+
+
+# What is known of a case
+
+
+def corrected(folder: Path, number: int, size: tuple[int, int] = SHAPE[1:]) -> tuple[int, Path]:
+    """A correction of a slice: its first row is tumour."""
+    plane = np.zeros(size, np.uint8)
+    plane[0] = 255
+    file = folder.parent / f"correction of {number}.tif"
+    tifffile.imwrite(file, plane)
+    return number, file
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_corrections_win_over_the_manual_mask(folder: Path, volume: Volume, layout: MaskFormat) -> None:
+    manual = random_mask()
+    if layout == "kaggle":
+        write_mask(manual, folder, volume)
+        (case,) = find_cases(folder)
+    else:
+        (written,) = write_mask(manual, folder / "masks", volume, format=layout)
+        case = replace(find_cases(folder)[0], layout="stack" if layout == "tiff" else "nifti", numbers=())
+        case = replace(case, masks=(written,))
+    case = replace(case, corrections=(corrected(folder, 3),))
+
+    truth = read_truth(case, volume)
+    assert truth.known.all()
+    np.testing.assert_array_equal(truth.mask[[0, 1, 3]], manual[[0, 1, 3]])
+    assert truth.mask[2].sum() == truth.mask[2, 0].sum() == 5
+    assert known_areas(case).tolist() == slice_areas(truth.mask).tolist()
+
+
+def test_nothing_is_known_of_slices_with_neither_mask_nor_correction(folder: Path, volume: Volume) -> None:
+    manual = random_mask()
+    write_mask(manual, folder, volume)
+    (folder / "p_1_mask.tif").unlink()
+    (folder / "p_4_mask.tif").unlink()
+    case = replace(find_cases(folder)[0], corrections=(corrected(folder, 4),))
+
+    truth = read_truth(case, volume)
+    assert truth.known.tolist() == [False, True, True, True]
+    assert not truth.mask[0].any()
+    assert known_areas(case).tolist() == slice_areas(truth.mask)[1:].tolist()
+
+    alone = replace(case, masks=(None,) * 4)
+    assert alone.has_truth
+    assert not alone.has_masks
+    assert read_truth(alone, volume).known.tolist() == [False, False, False, True]
+    assert known_areas(alone).tolist() == [5]
+    assert not replace(alone, corrections=()).has_truth
+
+
+@pytest.mark.parametrize(("number", "size", "reason"), [(9, (7, 5), "no such slice"), (2, (5, 7), "has size")])
+def test_a_correction_that_fits_no_slice_is_named(
+    folder: Path, volume: Volume, number: int, size: tuple[int, int], reason: str
+) -> None:
+    (case,) = find_cases(folder)
+    correction = corrected(folder, number, size)
+    with pytest.raises(ValueError, match=f"{re.escape(str(correction[1]))}.*{reason}"):
+        read_truth(replace(case, corrections=(correction,)), volume)

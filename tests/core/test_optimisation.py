@@ -21,6 +21,8 @@ CPU = choose_device("cpu")
 class Hungry(nn.Module):
     """One convolution that runs out of memory when it gets more slices than `most`."""
 
+    memory_format = torch.channels_last
+
     def __init__(self, most: int, message: str = "CUDA out of memory. Tried to allocate 2.00 GiB") -> None:
         super().__init__()
         torch.manual_seed(0)

@@ -1,6 +1,7 @@
 """How slices are drawn, put together and kept."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from napari_brainseg.core.config import ModelConfig, NormalisationConfig, TrainC
 from napari_brainseg.core.devices import choose_device
 from napari_brainseg.core.preprocessing import measure_intensities
 from napari_brainseg.core.progress import Progress, ignore_progress
-from napari_brainseg.core.sampling import Sample, Sampler, cache_folder, make_batch, read_samples
+from napari_brainseg.core.sampling import Sample, Sampler, cache_folder, count_steps, make_batch, read_samples
 from napari_brainseg.core.volumes import volume_of_array
 
 NORMALISATION = NormalisationConfig()
@@ -54,6 +55,37 @@ def test_sampler_draws_the_share_of_tumour_from_every_patient_alike(share: float
 def test_sampler_draws_every_slice() -> None:
     samples = [sample("a", 3, 4), sample("b", 2, 2)]
     assert set(drawn(samples)) == {(0, index) for index in range(7)} | {(1, index) for index in range(4)}
+
+
+def test_sampler_never_draws_slices_whose_mask_is_not_known() -> None:
+    known = np.array([True, False, True, False, False])
+    assert set(drawn([replace(sample("a", 2, 3), known=known), sample("b", 1, 0)])) == {(0, 0), (0, 2), (1, 0)}
+
+
+def test_sampler_rehearses_as_often_as_it_is_told_and_fills_in_for_what_new_patients_lack() -> None:
+    samples = [sample("new", 3, 0), sample("old", 30, 30), sample("older", 5, 5)]
+    sampler = Sampler(samples, TrainConfig(batch_size=8, epoch_slices=8000, rehearsal=0.2), {"old", "older"})
+    generator = Generator().manual_seed(0)
+    picks = [pick for _ in range(sampler.steps) for pick in sampler.draw(generator)]
+    tumour = [number for number, index in picks if samples[number].mask[index].any()]
+    assert Counter(tumour)[0] / len(tumour) == pytest.approx(0.8, abs=0.03)
+    empty = [number for number, index in picks if not samples[number].mask[index].any()]
+    assert set(empty) == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "settings", "steps"),
+    [
+        (40, 0, {}, 10),
+        (0, 40, {}, 10),
+        (40, 4000, {"rehearsal": 0.5}, 20),
+        (40, 4000, {"rehearsal": 0.5, "epoch_slices": 80}, 10),
+    ],
+)
+def test_rehearsal_makes_an_epoch_only_as_long_as_its_share(
+    new: int, old: int, settings: dict[str, Any], steps: int
+) -> None:
+    assert count_steps(TrainConfig(batch_size=8, **settings), new, old) == steps
 
 
 def test_sampler_draws_tumour_alone_where_every_slice_has_some() -> None:

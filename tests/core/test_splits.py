@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from napari_brainseg.core import splits
 from napari_brainseg.core.cases import Case
 from napari_brainseg.core.config import ModelConfig
 from napari_brainseg.core.model_folders import Ancestor, ModelInfo
-from napari_brainseg.core.splits import read_folds, split_by_folds, split_cases, split_into_folds, worth_of
+from napari_brainseg.core.splits import (
+    read_folds,
+    rehearsed_patients,
+    split_by_folds,
+    split_cases,
+    split_into_folds,
+    worth_of,
+)
 
 
 def visits(count: int, times: int = 2) -> list[Case]:
@@ -175,3 +183,21 @@ def test_what_a_validation_is_worth_is_said() -> None:
     assert worth_of(visits(1, times=3)).startswith("1 patient to validate on: enough to see whether training works")
     assert worth_of(visits(9)).startswith("9 patients to validate on")
     assert worth_of(visits(10)) == ""
+
+
+# Rehearsal
+
+
+def test_patients_that_the_parent_knows_are_rehearsed_unless_they_were_corrected() -> None:
+    parent = ModelInfo(
+        name="second",
+        model=ModelConfig(),
+        train_cases=("b",),
+        lineage=(Ancestor(name="first", weights_sha256="", train_cases=("a", "c")),),
+    )
+    a, b, c, new = (Case(name, Path(), "slices") for name in ("a", "b", "c", "new"))
+    corrected = replace(c, corrections=((1, Path("1.tif")),))
+    assert rehearsed_patients([a, b, c, new], parent) == {"a", "b", "c"}
+    assert rehearsed_patients([a, b, corrected], parent) == {"a", "b"}
+    assert rehearsed_patients([a, b, c], parent) == frozenset()
+    assert rehearsed_patients([a, new], None) == frozenset()

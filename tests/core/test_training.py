@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from safetensors.torch import load_file
 
@@ -21,6 +22,7 @@ from napari_brainseg.core.cases import Case, find_cases
 from napari_brainseg.core.config import ModelConfig, NetworkName, SegmentConfig, TrainConfig
 from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.metrics import score_mask
+from napari_brainseg.core.model_folders import read_model_info
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.networks import SpaceToDepth, read_weights
 from napari_brainseg.core.progress import Cancelled, Progress
@@ -829,16 +831,31 @@ def test_cases_without_any_tumour_are_refused_and_nothing_stands_in_the_way_of_a
     train(cases[:1], [], tmp_path / "m", tiny, changed(quick, epochs=1))
 
 
-@pytest.mark.parametrize("without", ["all", "one"])
 @pytest.mark.parametrize("side", ["training", "validation"])
 def test_case_without_masks_is_refused(
-    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, without: str, side: str
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, side: str
 ) -> None:
-    masks = (None,) * len(cases[0].masks) if without == "all" else (None, *cases[0].masks[1:])
-    bad = replace(cases[0], masks=masks)
-    message = "anna has slices without a manual mask and cannot be trained on"
+    bad = replace(cases[0], masks=(None,) * len(cases[0].masks))
+    message = "anna has no manual mask and no correction, and cannot be trained on"
     sides = ([bad], [cases[1]]) if side == "training" else ([cases[1]], [bad])
     refused(*sides, tmp_path / "m", message, model=tiny, config=quick)
+
+
+def test_slices_without_a_mask_change_nothing(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    """What stands in masks that are not known must not matter, neither to the weights nor to the score."""
+    partial = replace(cases[0], masks=(None, None, *cases[0].masks[2:]))
+    wrong = np.full((64, 64), 255, np.uint8)
+    tifffile.imwrite(tmp_path / "1.tif", wrong)
+    known = replace(partial, corrections=((1, tmp_path / "1.tif"),))
+    scores = {}
+    for name, case in {"all": cases[0], "partial": partial, "corrected": known}.items():
+        train([cases[1]], [case], tmp_path / name, tiny, quick)
+        scores[name] = read_model_info(tmp_path / name).validation_dice["anna"]
+    assert len(set(scores.values())) == 3
+    taught = [train([case], [], tmp_path / f"of {n}", tiny, quick) for n, case in enumerate((partial, known))]
+    assert taught[0].info.provenance.weights_sha256 != taught[1].info.provenance.weights_sha256
 
 
 def test_loss_that_becomes_nan_ends_the_run_and_leaves_no_model(

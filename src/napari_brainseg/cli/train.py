@@ -124,10 +124,14 @@ def _settings(
 def _usable(cases: Sequence[Case]) -> list[Case]:
     usable = []
     for case in cases:
-        if case.error or None in case.masks or not case.masks:
-            complain(f"{case.name} is left out: {case.error or 'not every slice has a manual mask'}")
-        else:
-            usable.append(case)
+        if case.error or not case.has_truth:
+            complain(f"{case.name} is left out: {case.error or 'it has no manual mask'}")
+            continue
+        if None in case.masks:
+            known = {number for number, file in zip(case.numbers, case.masks, strict=False) if file}
+            known = known | {number for number, file in case.corrections if file}
+            complain(f"{case.name}: only the {len(known)} slices that have a mask are learned from")
+        usable.append(case)
     return usable
 
 

@@ -28,6 +28,9 @@ _LEVELS = 6
 RESULT_FILE = "segmentation.json"
 """Stands in a folder of results, which is passed over when cases are looked for."""
 
+WORKSPACE_FILE = "workspace.json"
+"""Stands in a folder of corrections, which is passed over too."""
+
 _SEQUENCES = {
     "mask": {"mask", "seg", "label", "segmentation"},
     CHANNELS[2]: {"post", "t1ce", "t1gd", "t1c", "gd"},
@@ -58,6 +61,9 @@ class Case:
         Slice numbers in the file names (layout "slices").
     channels : tuple of str
         Sequence of each image file (layout "nifti", one file per sequence); empty where the file holds them all.
+    corrections : tuple of (int, Path or None)
+        Slice numbers with the mask that a person made of them afterwards, which wins over the manual one; None where
+        somebody is in doubt, so that nothing is known.
     problems : tuple of str
         What a person should know, though the case can be used.
     error : str or None
@@ -71,6 +77,7 @@ class Case:
     masks: tuple[Path | None, ...] = ()
     numbers: tuple[int, ...] = ()
     channels: tuple[str, ...] = ()
+    corrections: tuple[tuple[int, Path | None], ...] = ()
     problems: tuple[str, ...] = ()
     error: str | None = None
 
@@ -78,6 +85,11 @@ class Case:
     def has_masks(self) -> bool:
         """Whether there is at least one manual mask file."""
         return any(self.masks)
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether it is known of at least one slice what is tumour: by a manual mask or a correction."""
+        return self.has_masks or any(file for _, file in self.corrections)
 
     @property
     def patient(self) -> str:
@@ -189,7 +201,7 @@ def _folders(root: Path, results: bool, on_progress: OnProgress) -> Iterator[Pat
     for _ in range(_LEVELS):
         below: list[Path] = []
         for folder in sorted(level, key=Path.is_symlink):  # a folder rather than a link to it
-            is_result = folder != root and (folder / RESULT_FILE).exists()
+            is_result = folder != root and any((folder / name).exists() for name in (RESULT_FILE, WORKSPACE_FILE))
             if (results or not is_result) and (real := folder.resolve()) not in seen:
                 seen.add(real)
                 on_progress(Progress("looking for cases", len(seen), known + len(below)))

@@ -294,6 +294,14 @@ class TrainConfig(Settings):
     )
     window: int = Field(192, ge=32, title="Window", description="Edge of the square cut out of each slice, in pixels.")
     tumour_share: Probability = Field(0.5, title="Tumour share", description="Share of slices drawn with tumour.")
+    rehearsal: float = Field(
+        0.3,
+        ge=0,
+        le=0.9,
+        title="Rehearsal",
+        description="Share of slices from patients that the model to start from knows, lest it forget them; the others "
+        "come from new and corrected patients.",
+    )
     loss: LossName = Field(
         "dice_bce", title="Loss", description="What is made small: Dice and cross-entropy of the batch, or another."
     )

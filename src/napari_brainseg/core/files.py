@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,3 +29,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong before is what matters
             temporary.unlink()
+
+
+def file_name(name: str) -> str:
+    """Name of a case as that of a file: a layer may be called anything, a file may not."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name)

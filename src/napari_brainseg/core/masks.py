@@ -1,8 +1,8 @@
 """A case's masks: reading manual ones, and writing masks back the way the images came."""
 
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from nibabel import orientations
 from nibabel.affines import voxel_sizes
 
 from .cases import Case
-from .files import atomic_path
+from .files import atomic_path, file_name
 from .volumes import (
     AXES,
     Affine,
@@ -57,6 +57,63 @@ def read_mask(case: Case, volume: Volume) -> Mask | None:
     if affine is not None:
         _check_position(affine, volume, _file(case))
     return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known of a case.
+
+    Attributes
+    ----------
+    mask : ndarray
+        (Z, Y, X) of 0 and 1; slices of which nothing is known are 0.
+    known : ndarray
+        (Z,) bool: slices with a manual mask or a correction.
+    """
+
+    mask: Mask
+    known: npt.NDArray[np.bool_]
+
+
+def read_truth(case: Case, volume: Volume) -> Truth:
+    """Read a case's manual mask with a person's corrections in it.
+
+    Raises
+    ------
+    ValueError
+        As for `read_mask`, or if the case has no slice that a correction is of.
+    """
+    mask = read_mask(case, volume)
+    known = np.full(len(volume.array), mask is not None)
+    if case.layout == "slices" and case.masks:
+        known = np.array([file is not None for file in case.masks])
+    mask = np.zeros(volume.shape, np.uint8) if mask is None else mask
+    for number, file in case.corrections:
+        if number not in volume.slice_numbers:
+            raise ValueError(f"{file} is a correction of slice {number}, but {case.name} has no such slice")
+        index = volume.slice_numbers.index(number)
+        known[index] = file is not None
+        mask[index] = _fitting(read_slice_mask(file), volume.shape[1:], file, "its image") if file else 0
+    return Truth(mask, known)
+
+
+def known_areas(case: Case) -> npt.NDArray[np.intp]:
+    """Voxels of tumour in each slice of which it is known, in the order of the slices; no image is read.
+
+    Raises
+    ------
+    ValueError
+        As for `read_mask_alone`.
+    """
+    areas: dict[int, int] = {}
+    if case.has_masks:
+        own = slice_areas(read_mask_alone(case)[0])
+        files = case.masks if case.layout == "slices" else (case.folder,) * len(own)
+        numbers = case.numbers or range(1, len(own) + 1)
+        areas = {number: int(area) for number, area, file in zip(numbers, own, files, strict=True) if file}
+    doubtful = {number for number, file in case.corrections if file is None}
+    areas |= {number: int(np.count_nonzero(read_slice(file))) for number, file in case.corrections if file}
+    return np.array([areas[number] for number in sorted(areas) if number not in doubtful], np.intp)
 
 
 def read_mask_alone(case: Case) -> tuple[Mask, Spacing | None]:
@@ -159,9 +216,9 @@ def write_mask(
     """
     binary = _of_volume(mask, volume)
     folder = Path(folder)
-    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", volume.name)  # a layer may be called anything, a file may not
+    name = file_name(volume.name)
     if format == "kaggle":
-        paths = [folder / f"{name}_{number}_mask.tif" for number in volume.slice_numbers]
+        paths = [folder / slice_mask_name(volume.name, number) for number in volume.slice_numbers]
     else:
         paths = [folder / f"{name}_mask{'.tif' if format == 'tiff' else '.nii.gz'}"]
     if not overwrite and (existing := [path for path in paths if path.exists()]):
@@ -171,9 +228,29 @@ def write_mask(
         return [write_mask_file(mask, paths[0], volume)]
     with ExitStack() as moved_together:
         for path, plane in zip(paths, binary, strict=True):
-            temporary = moved_together.enter_context(atomic_path(path))
-            tifffile.imwrite(temporary, plane * np.uint8(255), photometric="minisblack", metadata=None)
+            write_slice_mask(moved_together.enter_context(atomic_path(path)), plane)
     return paths
+
+
+def slice_mask_name(case: str, number: int) -> str:
+    """What Kaggle calls the mask of a slice."""
+    return f"{file_name(case)}_{number}_mask.tif"
+
+
+def read_slice_mask(path: Path) -> Mask:
+    """Mask (Y, X) of 0 and 1 of one slice.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or no binary mask.
+    """
+    return _binary(read_slice(path), path)
+
+
+def write_slice_mask(path: Path, plane: Mask) -> None:
+    """Write the mask (Y, X) of one slice as 0 and 255."""
+    tifffile.imwrite(path, plane * np.uint8(255), photometric="minisblack", metadata=None)
 
 
 def write_mask_file(mask: Array, path: Path | str, volume: Volume) -> Path:

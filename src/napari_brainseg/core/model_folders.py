@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError
 
 from .config import ModelConfig, PostprocessConfig, Settings, TrainConfig
 
-SCHEMA_VERSION = 2
-"""2 added the fields that tell of ancestors and of the epoch; models of version 1 are read as they are."""
+SCHEMA_VERSION = 3
+"""2 added what tells of ancestors and of the epoch, 3 of corrections and of what was forgotten; older ones are read as
+they are."""
 
 INFO_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -58,6 +59,13 @@ class ModelInfo(Settings):
     )
     parent_dice: Mapping[str, float] = Field(
         {}, description="Dice of the same validation cases by the model that training started from."
+    )
+    corrected_slices: Mapping[str, int] = Field({}, description="Corrected slices that were learned from, by case.")
+    base_dice: Mapping[str, float] = Field(
+        {}, description="Dice of patients that the model training started from had learned from."
+    )
+    parent_base_dice: Mapping[str, float] = Field(
+        {}, description="Dice of the same patients by the model that training started from."
     )
     lineage: tuple[Ancestor, ...] = Field((), description="Models that this one comes from, its parent last.")
     epoch: int | None = Field(None, description="The epoch after which the weights were these.")

@@ -29,10 +29,19 @@ class SpaceToDepth(nn.Module):
         Edge of a block; 1 changes nothing.
     multiple : int
         What the sides of an image must be divisible by; others are padded, and the logits cropped.
+    memory_format : torch.memory_format
+        How weights and images should lie in memory in training.
     """
 
-    def __init__(self, network: nn.Module, stem: int, multiple: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        stem: int,
+        multiple: int,
+        memory_format: torch.memory_format = torch.channels_last,
+    ) -> None:
         super().__init__()
+        self.memory_format = memory_format
         self.fold = nn.PixelUnshuffle(stem)
         self.network = network
         self.unfold = nn.PixelShuffle(stem)
@@ -82,7 +91,9 @@ def create_network(config: ModelConfig) -> SpaceToDepth:
     if config.pretrained:
         assert isinstance(inner, FlexibleUNet)
         load_encoder(inner.encoder, inner.backbone, config.pretrained, phases)
-    network = SpaceToDepth(inner, config.stem, config.size_multiple)
+    # oneDNN's AVX2 kernels write past their memory in the gradient of narrower layers that lie channels-last.
+    layout = torch.channels_last if min(config.filters) >= 8 else torch.contiguous_format
+    network = SpaceToDepth(inner, config.stem, config.size_multiple, layout)
     freeze_encoder(network, config)
     return network
 

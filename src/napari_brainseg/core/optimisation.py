@@ -10,7 +10,7 @@ from .config import TrainConfig
 from .devices import Device, free_memory, is_out_of_memory
 from .distribution import Team
 from .losses import create_loss
-from .networks import read_weights
+from .networks import SpaceToDepth, read_weights
 
 
 class TrainingStep:
@@ -21,7 +21,7 @@ class TrainingStep:
 
     Parameters
     ----------
-    network : nn.Module
+    network : SpaceToDepth
         On the device.
     config : TrainConfig
         Loss, optimiser, batch size, accumulation, clipping.
@@ -34,7 +34,7 @@ class TrainingStep:
 
     Attributes
     ----------
-    network : nn.Module
+    network : SpaceToDepth
         The network.
     optimizer : torch.optim.Optimizer
         The one that the configuration names.
@@ -46,7 +46,7 @@ class TrainingStep:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: SpaceToDepth,
         config: TrainConfig,
         device: Device,
         tell: Callable[[str], None],
@@ -99,7 +99,7 @@ class TrainingStep:
         whole = 0.0
         for part, part_masks in zip(images.split(self.at_once), masks.split(self.at_once), strict=True):
             with self._device.autocast():
-                logits = self._synchronised(part.contiguous(memory_format=torch.channels_last))
+                logits = self._synchronised(part.contiguous(memory_format=self.network.memory_format))
             loss = self._loss(logits.float(), part_masks) * (len(part) / len(images))
             self.scaler.scale(loss).backward()
             whole += float(loss.detach())

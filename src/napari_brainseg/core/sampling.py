@@ -1,20 +1,21 @@
 """The cases that a network learns from: decoded once, and drawn from slice by slice."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Generator, Tensor
 
 from .cases import Case
 from .config import ModelConfig, TrainConfig
 from .devices import Device
-from .masks import Mask, read_mask
+from .masks import Mask, read_truth
 from .peeks import fits_in_memory, free_bytes, peek
 from .preprocessing import Intensities, measure_intensities, neighbours, normalise
 from .progress import OnProgress, Progress
@@ -26,12 +27,24 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One case, decoded: its images, mask and intensities."""
+    """One case, decoded: its images, mask and intensities.
+
+    Attributes
+    ----------
+    known : ndarray or None
+        (Z,) bool: slices whose mask is the truth; None where all are. The others are only seen as neighbours.
+    """
 
     patient: str
     volume: Volume
     mask: Mask
     intensities: Intensities
+    known: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def slices(self) -> list[int]:
+        """Positions along Z of the slices whose mask is the truth."""
+        return list(range(len(self.mask))) if self.known is None else np.flatnonzero(self.known).tolist()
 
 
 class Sampler:
@@ -42,7 +55,10 @@ class Sampler:
     samples : sequence of Sample
         The training cases.
     config : TrainConfig
-        Slices of a step, tumour share, slices per epoch.
+        Slices of a step, tumour share, slices per epoch, share of rehearsal.
+    rehearsed : collection of str
+        Patients who are only drawn lest they be forgotten; the others get the rest, and where they have no slice of a
+        kind, one of these is taken.
 
     Attributes
     ----------
@@ -55,26 +71,45 @@ class Sampler:
         If no slice has tumour.
     """
 
-    def __init__(self, samples: Sequence[Sample], config: TrainConfig) -> None:
+    def __init__(self, samples: Sequence[Sample], config: TrainConfig, rehearsed: Collection[str] = ()) -> None:
         self._config = config
         patients: dict[str, dict[bool, list[tuple[int, int]]]] = {}
         for number, sample in enumerate(samples):
             slices = patients.setdefault(sample.patient, {True: [], False: []})
-            for index, plane in enumerate(sample.mask):
-                slices[bool(plane.any())].append((number, index))
-        self._kinds = {kind: [slices[kind] for slices in patients.values() if slices[kind]] for kind in (True, False)}
-        tumour_slices = sum(map(len, self._kinds[True]))
-        if not tumour_slices:
+            for index in sample.slices:
+                slices[bool(sample.mask[index].any())].append((number, index))
+        self._groups = {
+            (kind, again): [
+                slices[kind] for name, slices in patients.items() if slices[kind] and (name in rehearsed) is again
+            ]
+            for kind in (True, False)
+            for again in (True, False)
+        }
+        new, old = (sum(map(len, self._groups[True, again])) for again in (False, True))
+        if not new + old:
             raise ValueError("no training slice has tumour: there is nothing to learn from")
-        count = config.epoch_slices or 2 * tumour_slices
-        self.steps = max(1, round(count / config.step_slices))
+        self._rehearses = bool(rehearsed)
+        self._has_empty = any(self._groups[False, again] for again in (True, False))
+        self.steps = count_steps(config, new, old)
 
     def draw(self, generator: Generator) -> list[tuple[int, int]]:
         """(case, slice) of all slices of one step."""
-        wanted = torch.rand(self._config.step_slices, generator=generator) < self._config.tumour_share
-        kinds = [bool(kind) or not self._kinds[False] for kind in wanted]
-        patients = [_pick(self._kinds[kind], generator) for kind in kinds]
+        count = self._config.step_slices
+        kinds = torch.rand(count, generator=generator) < self._config.tumour_share
+        again = torch.zeros(count, dtype=torch.bool)
+        if self._rehearses:
+            again = torch.rand(count, generator=generator) < self._config.rehearsal
+        wanted = [(bool(kind) or not self._has_empty, bool(old)) for kind, old in zip(kinds, again, strict=True)]
+        patients = [_pick(self._groups[kind, old] or self._groups[kind, not old], generator) for kind, old in wanted]
         return [_pick(slices, generator) for slices in patients]
+
+
+def count_steps(config: TrainConfig, tumour_slices: int, rehearsed_slices: int) -> int:
+    """Training steps of an epoch by the tumour slices of both kinds of patients: rehearsal must not make it long."""
+    drawn = 2 * (tumour_slices + rehearsed_slices)
+    if tumour_slices and rehearsed_slices:
+        drawn = round(2 * tumour_slices / (1 - config.rehearsal))
+    return max(1, round((config.epoch_slices or drawn) / config.step_slices))
 
 
 def _pick(items: Sequence[_T], generator: Generator) -> _T:
@@ -151,13 +186,14 @@ def read_samples(
     samples = []
     for number, case in enumerate(cases, start=1):
         volume = read_volume(case)
-        mask = read_mask(case, volume)
-        assert mask is not None
+        truth = read_truth(case, volume)
+        mask = truth.mask
         intensities = measure_intensities(volume.array, model.normalisation)
         if cache:
             volume = replace(volume, array=_on_disk(volume.array, cache / f"{case.name}.images"))
             mask = _on_disk(mask, cache / f"{case.name}.mask")
-        samples.append(Sample(case.patient, volume, mask, intensities))
+        known = None if truth.known.all() else truth.known
+        samples.append(Sample(case.patient, volume, mask, intensities, known))
         on_progress(Progress("reading", number, len(cases)))
     return samples
 

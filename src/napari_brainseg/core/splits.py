@@ -116,6 +116,13 @@ def read_folds(path: Path) -> list[list[str]]:
     return list(folds)
 
 
+def rehearsed_patients(train_cases: Sequence[Case], parent: ModelInfo | None) -> frozenset[str]:
+    """Training patients that the model to start from knows as they are, uncorrected; none where there are no others."""
+    seen = {patient_of(name) for name in parent.seen_cases} if parent else set()
+    new = {case.patient for case in train_cases if case.corrections} | {case.patient for case in train_cases} - seen
+    return frozenset({case.patient for case in train_cases} - new if new else ())
+
+
 def worth_of(validation: Sequence[Case]) -> str:
     """What the validation of so many patients is worth, as a sentence; empty where they are enough."""
     count = len({case.patient for case in validation})

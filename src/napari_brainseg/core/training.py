@@ -24,6 +24,7 @@ from .progress import Cancelled, OnProgress, Progress, ignore_progress
 from .runs import CHECKPOINT_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
 from .sampling import Sampler, cache_folder, make_batch, read_samples
 from .schedules import best_epoch, epochs_without_gain, learning_rate
+from .splits import rehearsed_patients
 from .tensorboards import TensorBoard
 from .training_checks import check_cases, check_folder, check_network, check_settings
 from .training_pace import TrainingPace
@@ -51,7 +52,8 @@ def train(
     Parameters
     ----------
     train_cases, validation_cases : sequence of Case
-        Usable cases with a mask for every slice, no patient on both sides; the latter may be empty.
+        Usable cases with a manual mask or a correction of at least one slice, no patient on both sides; the latter may
+        be empty. Slices without either are neither learned nor counted.
     output : Path or str
         The run folder, which becomes the model folder; `runs` reads what stands in it meanwhile. Whoever calls
         `runs.ask_to_stop` gets the model as it is then.
@@ -130,7 +132,7 @@ def train(
         team.gather(None)  # none goes on before all have looked at what is in the folder
         samples = read_samples(train_cases, model, cache, report_reading)
         unseen = read_samples(validation_cases, model, cache, report_reading)
-        sampler = Sampler(samples, config)
+        sampler = Sampler(samples, config, rehearsed_patients(train_cases, start.info if start else None))
         if not resume:
             write_run(place, run)
 
@@ -138,7 +140,7 @@ def train(
         begun = resume and (output / CHECKPOINT_FILE).is_file()  # pretrained weights need not be there any more
         network = start.network if start else create_network(model.architecture if begun else model)
         network.to(device.name)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=network.memory_format)  # type: ignore[call-overload]
         freeze_encoder(network, model)
         averaged = copy.deepcopy(network)
         teach = TrainingStep(network, config, device, tell, team)

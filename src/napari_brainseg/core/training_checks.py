@@ -25,12 +25,12 @@ def check_network(parents: ModelConfig, asked: ModelConfig) -> None:
 
 
 def check_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
-    """Refuse cases without masks, and a patient on both sides or one to validate on among those known to the parent."""
+    """Refuse cases without a mask, and a patient on both sides or one to validate on whom the parent knows."""
     if not train_cases:
         raise ValueError("there is no case to train on")
     for case in (*train_cases, *validation_cases):
-        if not case.has_masks or None in case.masks:
-            raise ValueError(f"{case.name} has slices without a manual mask and cannot be trained on")
+        if not case.has_truth:
+            raise ValueError(f"{case.name} has no manual mask and no correction, and cannot be trained on")
     if both := {case.patient for case in train_cases} & {case.patient for case in validation_cases}:
         raise ValueError(f"patient {min(both)} is among the training and the validation cases")
     if seen := {patient_of(name) for name in known} & {case.patient for case in validation_cases}:

@@ -17,14 +17,15 @@ from .augmentation import augment
 from .cases import Case
 from .config import ModelConfig, TrainConfig
 from .devices import choose_training_device
-from .masks import read_mask_alone, slice_areas
+from .masks import known_areas
 from .models import load_model
 from .networks import create_network, freeze_encoder
 from .optimisation import TrainingStep, average_weights
 from .peeks import fits_in_memory, free_bytes, peek
 from .progress import OnProgress, Progress, ignore_progress
-from .sampling import Sample, Sampler, make_batch, read_samples
+from .sampling import Sample, Sampler, count_steps, make_batch, read_samples
 from .segmentation import Runner, predict
+from .splits import rehearsed_patients
 from .training_checks import check_cases, check_network, check_settings
 
 _STEPS = 3
@@ -110,14 +111,15 @@ def plan_training(
     training, validation = _side(train_cases, areas), _side(validation_cases, areas)
     if not training.tumour_slices:
         raise ValueError("no training slice has tumour: there is nothing to learn from")
-    count = config.epoch_slices or 2 * training.tumour_slices
-    steps = max(1, round(count / config.step_slices))
+    rehearsed = rehearsed_patients(train_cases, start.info if start else None)
+    old = _side([case for case in train_cases if case.patient in rehearsed], areas).tumour_slices
+    steps = count_steps(config, training.tumour_slices - old, old)
 
     case = max(train_cases, key=lambda case: np.count_nonzero(areas[case.name]))
     (sample,) = read_samples([case], model, None, ignore_progress)
     torch.manual_seed(config.seed)
     network = (start.network if start else create_network(model)).to(device.name)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=network.memory_format)  # type: ignore[call-overload]
     freeze_encoder(network, model)
     averaged = copy.deepcopy(network)
     teach = TrainingStep(network, config, device, lambda _: None)
@@ -154,10 +156,10 @@ def plan_training(
 
 
 def _read_areas(cases: Sequence[Case], on_progress: OnProgress) -> dict[str, list[int]]:
-    """Tumour voxels of each slice, by case."""
+    """Tumour voxels of each slice of which it is known, by case."""
     areas = {}
     for number, case in enumerate(cases, start=1):
-        areas[case.name] = slice_areas(read_mask_alone(case)[0]).tolist()
+        areas[case.name] = known_areas(case).tolist()
         on_progress(Progress("reading masks", number, len(cases)))
     return areas
 

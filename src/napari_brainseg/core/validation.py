@@ -64,7 +64,7 @@ def validate(
     on_progress: OnProgress,
     team: Team = Team(),  # noqa: B008 - frozen
 ) -> Validation:
-    """Segment each case and compare it with its manual mask; a team shares the cases out."""
+    """Segment each case and compare it where its mask is known; a team shares the cases out."""
     runner = Runner(network, device, _BATCH, tta=False)
     result = Validation({}, {}, {}, {})
     mine = team.share(samples)
@@ -73,11 +73,12 @@ def validate(
             name = sample.volume.name
             probability = predict(sample.volume, model, runner, range(len(sample.mask)))
             mask = postprocess(probability, PostprocessConfig())
-            scores = score_mask(mask, sample.mask, config=ScoreConfig(distances=False))
-            result.loss[name] = _loss_of(probability, sample.mask, loss)
+            known = sample.slices
+            scores = score_mask(mask[known], sample.mask[known], config=ScoreConfig(distances=False))
+            result.loss[name] = _loss_of(probability[known], sample.mask[known], loss)
             if scores.dice is not None and scores.iou is not None:
                 result.dice[name], result.iou[name] = scores.dice, scores.iou
-            worst = int(slice_areas(mask != sample.mask).argmax())
+            worst = known[int(slice_areas(mask[known] != sample.mask[known]).argmax())]
             result.worst[name] = WorstSlice(sample.volume, sample.mask, worst, mask[worst].copy())
             on_progress(Progress("validating", number, len(mine)))
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.cases import Case, find_cases
-from ..core.masks import read_mask_alone, slice_areas
+from ..core.masks import known_areas
 from ..core.model_folders import ModelInfo
 from ..core.progress import OnProgress, Progress
 from ..core.splits import split_cases, worth_of
@@ -74,11 +74,11 @@ def read_training_data(folder: Path, on_progress: OnProgress) -> TrainingData:
     cases = find_cases(folder, on_progress=on_progress)
     for done, case in enumerate(cases):
         on_progress(Progress("counting slices", done, len(cases)))
-        if case.error or not case.masks or None in case.masks:
-            left_out.append(f"{case.name}: {case.error or 'not every slice has a manual mask'}")
+        if case.error or not case.has_truth:
+            left_out.append(f"{case.name}: {case.error or 'it has no manual mask'}")
             continue
         try:
-            areas = slice_areas(read_mask_alone(case)[0])
+            areas = known_areas(case)
         except (OSError, ValueError) as error:
             left_out.append(f"{case.name}: {error}")
         else:

@@ -1,0 +1,120 @@
+"""What a person has done with each slice: state, who, when, how long, how much."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field, ValidationError
+
+from .config import Settings
+from .files import atomic_path, file_name
+from .workspaces import Workspace
+
+ReviewState = Literal["auto", "edited", "accepted", "flagged"]
+REVIEW_STATES: tuple[ReviewState, ...] = get_args(ReviewState)
+TRUE_STATES: tuple[ReviewState, ...] = ("edited", "accepted")
+"""Slices in these are learned from."""
+
+_VERSION = 1
+
+
+def now() -> str:
+    """The time as ledgers have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class SliceReview(Settings):
+    """What was done with a slice."""
+
+    state: ReviewState = Field("auto", description="auto: as the model left it; flagged: somebody is in doubt.")
+    reviewer: str = ""
+    time: str = Field(default_factory=now, description="Of the last change, UTC.")
+    seconds: float = Field(0.0, ge=0, description="That somebody worked at it, all rounds together.")
+    voxels_changed: int = Field(0, ge=0, description="Voxels that differ from the prediction.")
+    model_sha256: str = Field("", description="Weights whose prediction was corrected; empty if there was none.")
+
+
+class CaseLedger(Settings):
+    """What was done with the slices of a case, by the number in their file names; the others are as they were."""
+
+    schema_version: int = _VERSION
+    case: str
+    slices: Mapping[int, SliceReview] = {}
+
+    def count(self, state: ReviewState) -> int:
+        """How many slices are in a state."""
+        return sum(review.state == state for review in self.slices.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What the corrections of one model's predictions took: a round.
+
+    Attributes
+    ----------
+    model_sha256 : str
+        The model's weights.
+    slices : int
+        Slices that somebody edited, accepted or flagged.
+    seconds : float
+        Time spent at them.
+    voxels : int
+        Voxels changed in them.
+    """
+
+    model_sha256: str
+    slices: int
+    seconds: float
+    voxels: int
+
+
+def read_ledger(workspace: Workspace, case: str) -> CaseLedger:
+    """What was done with a case so far.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or was written by a newer version.
+    """
+    path = _path(workspace, case)
+    try:
+        ledger = CaseLedger.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return CaseLedger(case=case)
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged: it is not the ledger of a case") from error
+    if ledger.schema_version > _VERSION:
+        raise ValueError(
+            f"{path} has schema version {ledger.schema_version}, but up to {_VERSION} can be read here: update "
+            "napari-brainseg"
+        )
+    return ledger
+
+
+def read_ledgers(workspace: Workspace) -> list[CaseLedger]:
+    """What was done with all cases, by name."""
+    return [read_ledger(workspace, path.stem) for path in sorted(workspace.ledger.glob("*.json"))]
+
+
+def write_ledger(workspace: Workspace, ledger: CaseLedger) -> None:
+    """Write what was done with a case; the caller holds the lock of the case."""
+    with atomic_path(_path(workspace, ledger.case)) as temporary:
+        temporary.write_text(ledger.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def efforts(ledgers: list[CaseLedger]) -> list[Effort]:
+    """What corrections took, model by model, the first that was corrected first."""
+    rounds: dict[str, list[SliceReview]] = {}
+    done = [review for ledger in ledgers for review in ledger.slices.values() if review.state != "auto"]
+    for review in sorted(done, key=lambda review: review.time):
+        rounds.setdefault(review.model_sha256, []).append(review)
+    return [
+        Effort(sha, len(found), sum(one.seconds for one in found), sum(one.voxels_changed for one in found))
+        for sha, found in rounds.items()
+    ]
+
+
+def _path(workspace: Workspace, case: str) -> Path:
+    return workspace.ledger / f"{file_name(case)}.json"

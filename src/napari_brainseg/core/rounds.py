@@ -1,0 +1,187 @@
+"""Rounds of correcting and retraining: which model is in use, which came before it, and what each brought."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from pydantic import Field, ValidationError
+
+from .config import Settings
+from .files import atomic_path
+from .ledgers import now
+from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info
+from .workspaces import Workspace
+
+_VERSION = 1
+
+
+class Adoption(Settings):
+    """From when on a model was in use."""
+
+    model: str = Field(
+        description="Name of a shipped model, or a model folder; relative to the workspace if inside it."
+    )
+    weights_sha256: str
+    time: str = Field(default_factory=now)
+    is_back: bool = Field(False, description="Whether it was gone back to.")
+
+
+class Adoptions(Settings):
+    """The content of ``models.json``: the last one is in use."""
+
+    schema_version: int = _VERSION
+    adoptions: tuple[Adoption, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One retraining in a workspace.
+
+    Attributes
+    ----------
+    folder : Path
+        The model that came of it.
+    info : ModelInfo
+        What stands in it.
+    corrected_slices : int
+        Corrected slices that it learned from.
+    before, after : float or None
+        Mean Dice of the former and of the new model on the same validation patients.
+    base_before, base_after : float or None
+        The same on patients that the former model had learned from: what was forgotten.
+    is_used : bool
+        Whether it is the model in use.
+    was_adopted : bool
+        Whether it ever was.
+    """
+
+    folder: Path
+    info: ModelInfo
+    corrected_slices: int
+    before: float | None
+    after: float | None
+    base_before: float | None
+    base_after: float | None
+    is_used: bool
+    was_adopted: bool
+
+
+def read_adoptions(workspace: Workspace) -> tuple[Adoption, ...]:
+    """Models adopted so far, the one in use last; none where the shipped one still is.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or of a newer version.
+    """
+    try:
+        content = Adoptions.model_validate_json(workspace.models.read_text("utf-8"))
+    except FileNotFoundError:
+        return ()
+    except ValidationError as error:
+        raise ValueError(f"{workspace.models} is damaged: it does not say which models were adopted") from error
+    if content.schema_version > _VERSION:
+        raise ValueError(
+            f"{workspace.models} has schema version {content.schema_version}, but up to {_VERSION} can be read here: "
+            "update napari-brainseg"
+        )
+    return content.adoptions
+
+
+def model_in_use(workspace: Workspace) -> str:
+    """Model that was adopted last and not gone back from, the shipped one where there is none."""
+    adoptions = read_adoptions(workspace)
+    return _place(workspace, adoptions[-1].model) if adoptions else DEFAULT_MODEL
+
+
+def adopt(workspace: Workspace, model: str | Path) -> Adoption:
+    """Use a model from now on; nothing is moved or replaced.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it is no model.
+    OSError
+        If the workspace cannot be written to.
+    """
+    return _adopt(workspace, str(model), is_back=False)
+
+
+def roll_back(workspace: Workspace) -> Adoption:
+    """Go back to the model that was in use before the present one.
+
+    Raises
+    ------
+    ValueError
+        If none was adopted, or the former one is not what it was.
+    """
+    adoptions = read_adoptions(workspace)
+    if not adoptions:
+        raise ValueError(f"{workspace.folder}: no model was adopted, so there is none to go back to")
+    stack = [DEFAULT_MODEL]
+    for adoption in adoptions:
+        if adoption.is_back:
+            stack.pop()
+        else:
+            stack.append(adoption.model)
+    if len(stack) == 1:
+        raise ValueError(f"{workspace.folder}: {stack[0]} is in use, and there was no other before it")
+    return _adopt(workspace, _place(workspace, stack[-2]), is_back=True)
+
+
+def find_rounds(workspace: Workspace) -> list[Round]:
+    """All retrainings in the workspace that came to a model, the oldest first."""
+    folders = [path.parent for path in workspace.runs.glob(f"*/{INFO_FILE}")]
+    adoptions = read_adoptions(workspace)
+    adopted = {_place(workspace, adoption.model) for adoption in adoptions}
+    used = model_in_use(workspace)
+    rounds = [_round(folder, str(folder) == used, str(folder) in adopted) for folder in folders]
+    return sorted(rounds, key=lambda found: found.info.provenance.created)
+
+
+def next_run(workspace: Workspace) -> Path:
+    """Folder for the next retraining: ``runs/round-3`` after two."""
+    number = 1
+    while (folder := workspace.runs / f"round-{number}").exists():
+        number += 1
+    return folder
+
+
+def _round(folder: Path, is_used: bool, was_adopted: bool) -> Round:
+    info = read_model_info(folder)
+    return Round(
+        folder=folder,
+        info=info,
+        corrected_slices=sum(info.corrected_slices.values()),
+        before=_mean(info.parent_dice.values()),
+        after=info.mean_dice,
+        base_before=_mean(info.parent_base_dice.values()),
+        base_after=_mean(info.base_dice.values()),
+        is_used=is_used,
+        was_adopted=was_adopted,
+    )
+
+
+def _mean(values: Collection[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _adopt(workspace: Workspace, model: str, *, is_back: bool) -> Adoption:
+    sha = read_model_info(model).provenance.weights_sha256
+    if Path(model).is_dir() and model != DEFAULT_MODEL:
+        path = Path(model).absolute()
+        inside = path.is_relative_to(workspace.folder.absolute())
+        model = path.relative_to(workspace.folder.absolute()).as_posix() if inside else str(path)
+    with workspace.locked("models"):
+        former = read_adoptions(workspace)
+        adoption = Adoption(model=model, weights_sha256=sha, is_back=is_back)
+        content = Adoptions(adoptions=(*former, adoption))
+        with atomic_path(workspace.models) as temporary:
+            temporary.write_text(content.model_dump_json(indent=1) + "\n", "utf-8")
+    return adoption
+
+
+def _place(workspace: Workspace, model: str) -> str:
+    """Where a model is that was noted relative to the workspace."""
+    return model if model == DEFAULT_MODEL else str(workspace.folder / model)

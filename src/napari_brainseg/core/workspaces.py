@@ -1,0 +1,95 @@
+"""The folder that a person's corrections, runs and models go into: beside the data, never in it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .cases import WORKSPACE_FILE, Case
+from .files import file_name
+
+CORRECTIONS_FOLDER, LEDGER_FOLDER = "corrections", "ledger"
+_LOCK_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where corrections are kept.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``corrections/CASE/`` (masks in Kaggle's layout), ``ledger/CASE.json``, ``runs/`` (each run becomes a
+        model) and ``models.json`` (which of them was adopted when). It is made when something is first written.
+    """
+
+    folder: Path
+
+    def corrections(self, case: str) -> Path:
+        """Folder of a case's corrected masks, one file per slice."""
+        return self.folder / CORRECTIONS_FOLDER / file_name(case)
+
+    @property
+    def ledger(self) -> Path:
+        """Folder of what is known of each slice, a file per case."""
+        return self.folder / LEDGER_FOLDER
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the trainings on corrections, each of which becomes a model."""
+        return self.folder / "runs"
+
+    @property
+    def models(self) -> Path:
+        """File that says which models were adopted."""
+        return self.folder / "models.json"
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Keep other windows and processes from writing what belongs to this name, such as a case.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be written to, or another process holds the lock for ten seconds.
+        """
+        try:
+            self.ledger.mkdir(parents=True, exist_ok=True)
+            if not (marker := self.folder / WORKSPACE_FILE).exists():
+                marker.write_text('{"schema_version": 1}\n', "utf-8")
+            lock = FileLock(self.ledger / f".{file_name(name)}.lock", timeout=_LOCK_SECONDS)
+            lock.acquire()
+        except Timeout as error:
+            raise OSError(f"{self.folder}: another program is writing {name} and does not end") from error
+        except OSError as error:
+            raise type(error)(
+                f"{self.folder} cannot be written to: {(error.strerror or str(error)).lower()}"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def default_workspace(data: Path | str) -> Workspace:
+    """Workspace beside a data set: ``kaggle_3m-corrected`` beside ``kaggle_3m``."""
+    data = Path(data).absolute()
+    return Workspace(data.with_name(f"{data.name}-corrected"))
+
+
+def check_workspace(folder: Path, cases: Sequence[Case]) -> None:
+    """Refuse a folder inside that of a case, where corrections would be taken for part of the data.
+
+    Raises
+    ------
+    ValueError
+        If it is one.
+    """
+    for case in cases:
+        if case.layout == "slices" and case.folder.absolute() in (folder.absolute(), *folder.absolute().parents):
+            raise ValueError(
+                f"{folder} lies in the folder of {case.name}; choose one outside the data, such as "
+                f"{default_workspace(case.folder.parent).folder}"
+            )
