@@ -162,6 +162,7 @@ class Experiment:
             window=options.window,
             learning_rate=rate,
             ema=options.ema,
+            rehearsal=options.rehearsal,
             seed=self.seed,
             device=options.device,
             threads=options.threads,
@@ -262,6 +263,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--tune-rate", type=float, default=2e-3)
     parser.add_argument("--ema", type=float, default=0.98)
+    parser.add_argument("--rehearsal", type=float, default=0.3, help="share of slices of the first patients")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()

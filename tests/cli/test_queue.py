@@ -3,9 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.queues import read_queue
+from napari_brainseg.core.volumes import read_volume
+from napari_brainseg.core.workspaces import default_workspace
 
 
 @pytest.fixture
@@ -67,3 +72,29 @@ def test_random_needs_no_luck(brainseg, tiny_default, data):
 
     assert runs[0] == runs[1] != runs[2]
     assert "drawn at random" in runs[0]
+
+
+def test_slices_that_somebody_corrected_are_not_queued_again(brainseg, tiny_default, data, tmp_path):
+    workspace = default_workspace(data)
+    volume = read_volume(find_cases(data / "anna")[0])
+    corrections = Corrections(workspace, volume)
+    corrections.save(np.zeros(volume.shape, np.uint8), [1, 2], state="accepted")
+    corrections.save(np.zeros(volume.shape, np.uint8), [3], state="flagged")
+    items = json.loads(brainseg("queue", data, "--count", 24, "--json", "--device", "cpu").out)["items"]
+    told = {item["z"]: item["reasons"] for item in items if item["case"] == "anna"}
+
+    assert sorted(told) == [0, 3, 4, 5]
+    assert not any("manual" in reason for reason in told[3]), "of a flagged slice the truth is not known"
+    elsewhere = brainseg("queue", data, "--count", 24, "--json", "--corrections", tmp_path / "other", "--device", "cpu")
+    assert len(json.loads(elsewhere.out)["items"]) == 24
+
+
+def test_a_damaged_ledger_is_named_and_the_others_are_queued(brainseg, tiny_default, data):
+    ledger = default_workspace(data).ledger / "anna.json"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_text("nothing")
+    told = brainseg("queue", data, "--count", 24, "--json", "--device", "cpu")
+
+    assert told.code == 1
+    assert told.err.startswith(f"anna: {ledger} is damaged")
+    assert len(json.loads(told.out)["items"]) == 18

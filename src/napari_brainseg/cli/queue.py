@@ -8,11 +8,12 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import QueueConfig, SegmentConfig
+from ..core.corrections import with_corrections
 from ..core.ledgers import reviewed_slices
-from ..core.masks import read_mask
+from ..core.masks import read_truth
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.queues import QueueItem, rank_slices, write_queue
-from ..core.workspaces import Workspace
+from ..core.workspaces import Workspace, default_workspace
 from .console import complain, progress_shown, say
 from .segment import read_ahead
 from .settings_options import settings_options
@@ -26,16 +27,16 @@ def queue(
     model: Annotated[str, typer.Option(help="A shipped model or a model folder.")] = DEFAULT_MODEL,
     corrections: Annotated[
         Path | None,
-        typer.Option(help="Workspace of corrections: what was reviewed there is left out, and it keeps the queue."),
+        typer.Option(help="Workspace of corrections, that beside the data if not given: its slices are left out."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file that gets the queue.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the queue of an earlier run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which slices to correct next, and why."""
-    workspace = Workspace(corrections) if corrections else None
     if output and output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+    workspace = Workspace(corrections) if corrections else default_workspace(folder)
     cases = find_cases(folder)
     from ..core.models import load_model
     from ..core.signal_measurement import measure_signals
@@ -48,15 +49,19 @@ def queue(
                 failed[case.name] = volume
                 continue
             try:
-                manual = read_mask(case, volume)
-                signals[case.name] = measure_signals(volume, trained, segmenting, manual, on_progress=on_progress)
+                (corrected,) = with_corrections([case], workspace)
+                truth = read_truth(corrected, volume)
+                manual = truth.mask if corrected.has_truth else None
+                signals[case.name] = measure_signals(
+                    volume, trained, segmenting, manual, known=truth.known, on_progress=on_progress
+                )
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed[case.name] = str(error)
     numbers = {name: item.slice_numbers for name, item in signals.items()}
-    items = rank_slices(signals, config, reviewed_slices(workspace, numbers) if workspace else None)
+    items = rank_slices(signals, config, reviewed_slices(workspace, numbers))
     if output and signals:
         write_queue(output, items)
-    if workspace and signals:
+    if corrections and signals:
         with workspace.locked("queue"):
             write_queue(workspace.queue, items)
     if as_json:

@@ -18,6 +18,7 @@ def measure_signals(
     config: SegmentConfig | None = None,
     manual: Array | None = None,
     *,
+    known: Array | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> SliceSignals:
     """Segment a volume and its mirror image, and tell what speaks against each slice.
@@ -32,6 +33,8 @@ def measure_signals(
         How to run it; it sees both sides anyway, so that `tta` changes nothing.
     manual : ndarray, optional
         (Z, Y, X), a mask that is there already.
+    known : ndarray, optional
+        (Z,) bool, of which slices it says something; of all if not given.
     on_progress : callable
         Called after each batch; it may raise `Cancelled`.
 
@@ -51,4 +54,6 @@ def measure_signals(
 
     plain = segment(volume, model, config, on_progress=first_half)
     mirrored = segment(mirror_image, model, config, on_progress=second_half).probability[..., ::-1]
-    return find_signals(plain.probability, plain.mask, volume.slice_numbers, mirrored=mirrored, manual=manual)
+    return find_signals(
+        plain.probability, plain.mask, volume.slice_numbers, mirrored=mirrored, manual=manual, known=known
+    )

@@ -50,6 +50,7 @@ def find_signals(
     *,
     mirrored: Array | None = None,
     manual: Array | None = None,
+    known: Array | None = None,
 ) -> SliceSignals:
     """What a prediction tells of each of its slices.
 
@@ -63,6 +64,8 @@ def find_signals(
         Probability found in the mirrored volume, mirrored back.
     manual : ndarray, optional
         A mask that is there already.
+    known : ndarray, optional
+        (Z,) bool, of which slices it says something; of all if not given.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def find_signals(
         entropy=_sums(entropy(probability)),
         flip=np.zeros(len(mask)) if mirrored is None else _sums(np.abs(probability - mirrored)),
         jump=_jumps(probability, mask),
-        manual=None if manual is None else slice_areas((mask > 0) != (manual > 0)),
+        manual=None if manual is None else slice_areas((mask > 0) != (manual > 0)) * (known is None or known),
     )
 
 
