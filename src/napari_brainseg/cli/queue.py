@@ -8,14 +8,10 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import QueueConfig, SegmentConfig
-from ..core.corrections import with_corrections
-from ..core.ledgers import reviewed_slices
-from ..core.masks import read_truth
 from ..core.model_folders import DEFAULT_MODEL
-from ..core.queues import QueueItem, rank_slices, write_queue
+from ..core.queues import QueueItem, write_queue
 from ..core.workspaces import Workspace, default_workspace
 from .console import complain, progress_shown, say
-from .segment import read_ahead
 from .settings_options import settings_options
 
 
@@ -39,39 +35,24 @@ def queue(
     workspace = Workspace(corrections) if corrections else default_workspace(folder)
     cases = find_cases(folder)
     from ..core.models import load_model
-    from ..core.signal_measurement import measure_signals
+    from ..core.queue_search import find_queue
 
     trained = load_model(model)
-    signals, failed = {}, {}
     with progress_shown() as on_progress:
-        for case, volume in read_ahead(cases):
-            if isinstance(volume, str):
-                failed[case.name] = volume
-                continue
-            try:
-                (corrected,) = with_corrections([case], workspace)
-                truth = read_truth(corrected, volume)
-                manual = truth.mask if corrected.has_truth else None
-                signals[case.name] = measure_signals(
-                    volume, trained, segmenting, manual, known=truth.known, on_progress=on_progress
-                )
-            except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                failed[case.name] = str(error)
-    numbers = {name: item.slice_numbers for name, item in signals.items()}
-    items = rank_slices(signals, config, reviewed_slices(workspace, numbers))
-    if output and signals:
-        write_queue(output, items)
-    if corrections and signals:
+        found = find_queue(cases, trained, workspace, config, segmenting, on_progress=on_progress)
+    if output and found.cases:
+        write_queue(output, found.items)
+    if corrections and found.cases:
         with workspace.locked("queue"):
-            write_queue(workspace.queue, items)
+            write_queue(workspace.queue, found.items)
     if as_json:
-        say(json.dumps({"items": [item.model_dump() for item in items], "failed": failed}, indent=1))
+        say(json.dumps({"items": [item.model_dump() for item in found.items], "failed": found.failed}, indent=1))
     else:
-        say(_table(items))
-    for name, reason in failed.items():
+        say(_table(found.items))
+    for name, reason in found.failed.items():
         complain(reason if reason.startswith(name) else f"{name}: {reason}")
-    if failed:
-        complain(f"{len(signals)} cases looked at, {len(failed)} not")
+    if found.failed:
+        complain(f"{found.cases} cases looked at, {len(found.failed)} not")
         raise typer.Exit(1)
 
 

@@ -105,11 +105,11 @@ def write_ledger(workspace: Workspace, ledger: CaseLedger) -> None:
 
 
 def reviewed_slices(workspace: Workspace, slices: Mapping[str, Sequence[int]]) -> dict[str, set[int]]:
-    """Positions along Z of the slices that somebody has looked at, of cases given with their slice numbers."""
+    """Positions along Z of the slices that were edited or accepted, of cases given with their slice numbers."""
     reviewed = {}
     for name, all_numbers in slices.items():
         states = read_ledger(workspace, name).slices
-        numbers = {number for number, review in states.items() if review.state != "auto"}
+        numbers = {number for number, review in states.items() if review.state in TRUE_STATES}
         reviewed[name] = {z for z, number in enumerate(all_numbers) if number in numbers}
     return reviewed
 
