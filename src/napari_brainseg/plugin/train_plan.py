@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from ..core.config import TrainConfig
-from .durations import in_words
+from ..core.durations import in_words
 from .task import Task
 from .train_command import TrainingRequest
 
