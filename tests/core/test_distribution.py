@@ -212,9 +212,7 @@ def test_validation_shared_out_is_that_of_one_process(
     trained = load_model(tmp_path / "model")  # weights are rounded on the disk
     model = trained.info.model
     samples = read_samples(cases, model, None, ignore_progress)
-    found = validate(
-        trained.network, samples, model, CPU, create_loss(TrainConfig()), lambda _: None, ignore_progress
-    )
+    found = validate(trained.network, samples, model, CPU, create_loss(TrainConfig()), lambda _: None, ignore_progress)
     wanted = (found.loss, found.dice, found.iou, list(found.worst))
     assert any(0 < dice < 1 for dice in found.dice.values())
     assert in_two(VALIDATION, tmp_path, data=patients, trained=tmp_path / "model") == [(0, repr(wanted))] * 2
