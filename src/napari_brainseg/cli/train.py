@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ..core.cases import Case, find_cases
 from ..core.config import AugmentationConfig, AugmentationName, ModelConfig, TrainConfig
 from ..core.corrections import with_corrections
+from ..core.durations import in_words
 from ..core.model_folders import ModelInfo, read_model_info
 from ..core.progress import Cancelled, is_one_of_several
 from ..core.runs import REPORT_FILE, Run, read_run
@@ -241,6 +242,5 @@ def _say_scores(info: ModelInfo, output: Path) -> None:
     score = "not validated" if info.mean_dice is None else f"mean Dice per volume {info.mean_dice:.3f}"
     assert info.training
     epochs = "" if info.epoch == info.training.epochs else f", after epoch {info.epoch} of {info.training.epochs}"
-    minutes = info.provenance.seconds / 60
     say(f"{output / REPORT_FILE} shows how it went")
-    say(f"{output}: {score}{epochs}, {minutes:.0f} min on {info.provenance.device}")
+    say(f"{output}: {score}{epochs}, {in_words(info.provenance.seconds)} on {info.provenance.device}")

@@ -132,11 +132,12 @@ def create_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opt
     rate, decay = config.learning_rate, config.weight_decay
     match config.optimizer:
         case "adamw":
-            return torch.optim.AdamW(weights, rate, weight_decay=decay)
+            return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
         case "adam":
-            return torch.optim.Adam(weights, rate, weight_decay=decay)
+            return torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
         case "sgd":
-            return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay, nesterov=config.momentum > 0)
+            nesterov = config.momentum > 0
+            return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay, nesterov=nesterov, fused=True)
 
 
 @torch.no_grad()

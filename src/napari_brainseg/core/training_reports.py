@@ -8,6 +8,7 @@ from typing import Any
 from .colours import AGREE, MANUAL, PREDICTION
 from .config import CHANNELS, FLAIR, Settings
 from .dot_plots import plot_dice
+from .durations import in_words
 from .evaluation import POOR_DICE
 from .exploration import tissue_range
 from .files import atomic_path
@@ -54,6 +55,7 @@ def write_training_report(folder: Path, info: ModelInfo, worst: Mapping[str, Wor
     page = render_page(
         "training.html",
         info=info,
+        duration=in_words(info.provenance.seconds),
         dice=dice,
         parent_mean=_mean(info.parent_dice),
         plot=plot_dice(groups, POOR_DICE) if dice else None,

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from dataclasses import dataclass, fields
 
+from ..core.durations import in_words
 from ..core.training_pace import MeasuredPace
-from .durations import in_words
 from .task import Task
 from .train_command import TrainingRequest
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 
+from ..core.durations import in_words
 from ..core.runs import CHECKPOINT_FILE, RunState
 from .buttons import allow, make_button, side_by_side
 from .columns import make_primary, stack, text_line
-from .durations import in_words
 from .sentences import as_sentence
 from .train_curves import TrainCurves
 from .train_outcome import TrainOutcome
