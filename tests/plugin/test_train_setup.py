@@ -298,6 +298,19 @@ def test_what_suits_the_start_is_shown_until_something_else_is_typed(filled):
     assert "--epochs" in filled.request().arguments()
 
 
+def test_long_names_do_not_widen_the_column(filled, tmp_path, qtbot):
+    name = "averylongnamewithoutanyplacetobreakit" * 3
+    filled.folder_label.setText(name)
+    filled.models_folder = tmp_path / name / "brain_seg_models"
+    (filled.models_folder / "mine").mkdir(parents=True)
+    filled.name.setText("mine")
+    filled.name.textEdited.emit("mine")
+
+    assert filled.place_line.text() == f"in {filled.models_folder}"
+    assert str(filled.models_folder) in filled.cost_line.text()
+    assert filled.minimumSizeHint().width() <= 280
+
+
 def test_parts_that_fold_show_by_an_arrow_in_their_text_whether_they_are_open(filled):
     part = filled.network_part
     assert part.text() == "▸  Network"

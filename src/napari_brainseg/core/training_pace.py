@@ -55,8 +55,8 @@ class MeasuredPace:
         if not epochs:
             least = self.seconds(config.changed({"epochs": 1})) / 60
             raise ValueError(
-                f"one epoch takes about {least:.1f} min on this machine and does not end within {minutes:g}: allow "
-                "more minutes, or draw fewer slices per epoch"
+                f"one epoch takes about {least:.1f} min on this machine and does not end within {minutes:g} min: allow "
+                "more time, or draw fewer slices per epoch"
             )
         return epochs
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
+from qtpy.QtWidgets import QProgressBar, QWidget
 
 from ..core.durations import in_words
 from ..core.runs import CHECKPOINT_FILE, RunState
@@ -22,7 +22,7 @@ class TrainRunPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.title = QLabel()
+        self.title = text_line("The run.")
         font = self.title.font()
         font.setBold(True)
         self.title.setFont(font)

@@ -243,7 +243,7 @@ class TrainSetup(TrainForm):
         why = self.why_not_start()
         with self.aim.changed.blocked():
             self.aim.value = self._config().aim or OWN
-        self.place_line.setText(f"in {_breakable(self.models_folder)}" if self.models_folder else "")
+        self.place_line.setText(f"in {self.models_folder}" if self.models_folder else "")
         allow(self.start_button, why, START_TOOLTIP)
         allow(self.copy_button, why, COMMAND_TOOLTIP)
         drawing = "The sheet is being drawn." if "sheet" in self._tasks else ""
@@ -367,8 +367,3 @@ def _first_problem(error: ValidationError) -> str:
     fields = AugmentationConfig.model_fields | ModelConfig.model_fields | TrainConfig.model_fields
     title = fields[str(first["loc"][0])].title
     return f"{title} is {first['input']}: {first['msg'].removeprefix('Value error, ')}"
-
-
-def _breakable(path: Path) -> str:
-    """A path that a line can be broken in."""
-    return str(path).replace("/", "/\u200b").replace("\\", "\\\u200b").replace("_", "_\u200b")
