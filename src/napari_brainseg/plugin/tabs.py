@@ -51,10 +51,15 @@ def show_tab(viewer: "napari.Viewer", name: str) -> Any:
     return viewer.window.dock_widgets[title]
 
 
+def find_tab(viewer: "napari.Viewer", name: str) -> Any:
+    """A widget of this plugin if it is docked, else None."""
+    title = f"{name} ({PluginManager.instance().get_manifest(PLUGIN).display_name})"
+    return viewer.window.dock_widgets.get(title)
+
+
 def raise_tab(viewer: "napari.Viewer", name: str) -> None:
     """Bring a widget of this plugin to the front if it is docked."""
-    title = f"{name} ({PluginManager.instance().get_manifest(PLUGIN).display_name})"
-    widget = viewer.window.dock_widgets.get(title)
+    widget = find_tab(viewer, name)
     dock = getattr(widget, "native", widget)
     while dock is not None and not isinstance(dock, QDockWidget):
         dock = dock.parent()
