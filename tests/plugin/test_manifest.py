@@ -45,6 +45,7 @@ def test_widgets_stand_in_the_order_of_work(manifest):
         "Cases",
         "Segment",
         "Metrics",
+        "Review",
         "Train",
         "Open all",
     ]
@@ -84,7 +85,7 @@ def test_open_all_docks_every_tab_with_cases_in_front(make_napari_viewer, plugin
     opener = OpenAll(viewer)
     viewer.window.add_dock_widget(opener, name="Open all (BrainSeg)")
 
-    titles = ["Cases (BrainSeg)", "Segment (BrainSeg)", "Metrics (BrainSeg)", "Train (BrainSeg)"]
+    titles = ["Cases (BrainSeg)", "Segment (BrainSeg)", "Metrics (BrainSeg)", "Review (BrainSeg)", "Train (BrainSeg)"]
     qtbot.waitUntil(lambda: list(viewer.window.dock_widgets) == titles, timeout=20_000)
 
     captions = [title.removesuffix(" (BrainSeg)") for title in titles]

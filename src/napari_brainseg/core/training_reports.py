@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.durations import in_words
 from .colours import AGREE, MANUAL, PREDICTION
 from .config import CHANNELS, FLAIR, Settings
 from .dot_plots import plot_dice
-from .durations import in_words
 from .evaluation import POOR_DICE
 from .exploration import tissue_range
 from .files import atomic_path

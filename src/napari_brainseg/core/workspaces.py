@@ -37,6 +37,10 @@ class Workspace:
         """Folder of what is known of each slice, a file per case."""
         return self.folder / LEDGER_FOLDER
 
+    def ledger_file(self, case: str) -> Path:
+        """File of what is known of a case's slices."""
+        return self.ledger / f"{file_name(case)}.json"
+
     @property
     def queue(self) -> Path:
         """File that says which slices to correct next."""

@@ -53,6 +53,11 @@ def show_tab(viewer: "napari.Viewer", name: str) -> Any:
     return viewer.window.dock_widgets[_full_name(name)]
 
 
+def find_tab(viewer: "napari.Viewer", name: str) -> Any:
+    """A widget of this plugin if it is docked, else None."""
+    return viewer.window.dock_widgets.get(_full_name(name))
+
+
 def raise_tab(viewer: "napari.Viewer", name: str) -> None:
     """Bring a widget of this plugin to the front if it is docked."""
     if (dock := _dock_of(viewer, name)) is not None:
@@ -66,7 +71,7 @@ def _full_name(name: str) -> str:
 
 
 def _dock_of(viewer: "napari.Viewer", name: str) -> QDockWidget | None:
-    widget = viewer.window.dock_widgets.get(_full_name(name))
+    widget = find_tab(viewer, name)
     dock = getattr(widget, "native", widget)
     while dock is not None and not isinstance(dock, QDockWidget):
         dock = dock.parent()
