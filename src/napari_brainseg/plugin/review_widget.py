@@ -58,7 +58,7 @@ class ReviewWidget(ReviewForm):
         """Positions along Z in the order in which they are best reviewed; empty for that of the slices."""
         self._images: Image | None = None
         self._clock: ReviewClock | None = None
-        self._why_not = ""
+        self._why_not = f"{NO_IMAGES}."
         self._tasks = Tasks(self)
         self._window: QObject | None = None
         self.restore_menu = RestoreMenu(self.restore_button, self.slice_in_view)
@@ -121,10 +121,8 @@ class ReviewWidget(ReviewForm):
     def _case_chosen(self) -> None:
         source = self.case.source
         images = source.layers[0] if source else None
-        if self.correction and not self.correction.is_shown:
-            self._leave()
-            self._images = None
-        if images is not self._images:
+        is_gone = self.correction is not None and not self.correction.is_shown
+        if is_gone or images is not self._images:
             self._leave()
             self._images, self.volume, self.corrections, self.order = images, None, None, ()
             self._read_volume()
@@ -340,7 +338,7 @@ class ReviewWidget(ReviewForm):
 
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
-        with suppress(AttributeError):  # a viewer without a window, as in scripts
+        with suppress(AttributeError, KeyError):  # a viewer without window or plugins, as in scripts
             tab = find_tab(self.viewer, "Cases")
             return tab if tab is not None and tab.next_button.isEnabled() else None
         return None
