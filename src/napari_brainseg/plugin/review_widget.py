@@ -20,16 +20,20 @@ from ..core.ledgers import ReviewState
 from ..core.volumes import Volume
 from ..core.workspaces import Workspace
 from .autosave import Autosave
+from .columns import folded
 from .correction_layer import CorrectionLayer, correction_of, find_start
 from .image_picker import NO_IMAGES
 from .restore_menu import RestoreMenu
-from .result_layer import find_result
+from .result_layer import ResultLayer, find_result
 from .review_clock import ReviewClock
 from .review_form import CORRECT, GO_ON, ReviewForm
+from .review_queue import ReviewQueue
+from .review_rounds import ReviewRounds
 from .review_steps import describe_case, describe_slice, next_slice, to_review
 from .tabs import find_tab
 from .task import Tasks
 
+NEXT, RETRAINING = "What to correct next", "Retrain"
 _LOOKING = "Looking for corrections..."
 
 
@@ -65,6 +69,9 @@ class ReviewWidget(ReviewForm):
         self.restore_button.setMenu(self.restore_menu)
         self._refresh = qthrottled(self._show, timeout=50, parent=self)
         self._connect()
+        self.queue, self.rounds = ReviewQueue(self), ReviewRounds(self)
+        self.add_panel(folded(NEXT, self.queue))
+        self.add_panel(folded(RETRAINING, self.rounds))
         self._case_chosen()
 
     @property
@@ -78,6 +85,11 @@ class ReviewWidget(ReviewForm):
         return self.correction.layer if self.correction else None
 
     # the case
+
+    @property
+    def result(self) -> ResultLayer | None:
+        """The prediction of the case, if there is one."""
+        return find_result(self.viewer.layers, self._images)
 
     def choose(self, images: Image) -> None:
         """Choose the case of these images."""
@@ -132,7 +144,7 @@ class ReviewWidget(ReviewForm):
 
     def _read_volume(self) -> None:
         source, self._why_not = self.case.source, "" if self._images else f"{NO_IMAGES}."
-        result = find_result(self.viewer.layers, self._images)
+        result = self.result
         try:
             self.volume = result.volume if result else source.volume() if source else None
         except ValueError as error:
@@ -411,6 +423,8 @@ class ReviewWidget(ReviewForm):
     def _shut_down(self) -> None:
         self._leave()
         self._tasks.close()
+        self.queue.close_tasks()
+        self.rounds.close_tasks()
         self._refresh.cancel()
         self.fill_box.let_go()
         self.case.let_go()
