@@ -1,13 +1,16 @@
 """Draw the pictures of the window for the documentation.
 
     python docs/make_figures.py DATA_SET_FOLDER CASE_NAME MODEL
+    python docs/make_figures.py DATA_SET_FOLDER
 
-The model should be one that was not trained on the case, such as that of a fold.
+The first line draws Cases, Segment and Metrics; the model should be one that was not trained on the case, such as that
+of a fold. The second draws Train, with a training from nothing of ten minutes: eight patients are enough.
 
 Needs a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
 """
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -17,30 +20,42 @@ from pathlib import Path
 os.environ["NAPARI_CONFIG"] = ""  # the person's own settings are left alone
 
 import napari
+from PIL import Image
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
 from napari_brainseg.plugin.tabs import show_tab
+from napari_brainseg.plugin.train_form import FROM_NOTHING
+from napari_brainseg.plugin.train_length import MINUTES
 
 IMAGES = Path(__file__).parent / "images"
 
 
 def main() -> None:
-    """Walk through the tabs and take a picture of the window at each."""
-    folder, case, model = sys.argv[1:]
+    """Open a window with a case in it and walk through the tabs."""
+    folder, *rest = sys.argv[1:]
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)
-    cases = show_tab(viewer, "Cases")
-    segment = show_tab(viewer, "Segment")
+    cases, *_ = [show_tab(viewer, name) for name in ("Cases", "Segment", "Metrics", "Train")]
+    show_tab(viewer, "Cases")
     cases.open_folder(folder)
     wait(lambda: bool(cases.table.rows) and not cases.is_busy)
-    cases.select(case)
+    cases.select(rest[0] if rest else cases.table.rows[0].case.name)
     cases.open_current()
     wait(lambda: not cases.is_busy)
+    if rest:
+        draw_segmenting(viewer, rest[1])
+    else:
+        draw_training(viewer)
+    viewer.close()
+
+
+def draw_segmenting(viewer: napari.Viewer, model: str) -> None:
+    """Take a picture of the Cases, Segment and Metrics tabs, with what a model says of the open case."""
     show_tab(viewer, "Cases")
     picture(viewer, "cases")
-    show_tab(viewer, "Segment")
+    segment = show_tab(viewer, "Segment")
     segment.models.choose(model)
     wait(lambda: segment.is_ready)
     segment.run()
@@ -53,6 +68,25 @@ def main() -> None:
     wait(lambda: metrics.plot is not None and metrics.comparison is not None and not metrics.is_measuring)
     metrics.show_disagreement.setChecked(True)
     picture(viewer, "metrics")
+
+
+def draw_training(viewer: napari.Viewer) -> None:
+    """Take a picture of the Train tab before a training of ten minutes, and after it."""
+    train = show_tab(viewer, "Train")
+    setup = train.setup
+    setup.source.value = FROM_NOTHING
+    setup.length.unit.value = MINUTES
+    setup.length.minutes_box.setValue(10)
+    setup.share.setValue(25)
+    setup.advanced["batch_size"].value = 8
+    setup.advanced["threads"].value = 1
+    wait(lambda: setup.cost is not None)
+    picture(viewer, "train-setup")
+    output = setup.output
+    setup.start_button.click()
+    wait(lambda: train.view is not None and not train.is_under_way, 3600)
+    picture(viewer, "train")
+    shutil.rmtree(output)
 
 
 def wait(until: Callable[[], bool], seconds: float = 120) -> None:
@@ -70,7 +104,9 @@ def picture(viewer: napari.Viewer, name: str) -> None:
     settled = time.monotonic() + 1.5
     wait(lambda: time.monotonic() > settled)
     IMAGES.mkdir(exist_ok=True)
-    viewer.screenshot(str(IMAGES / f"{name}.png"), canvas_only=False, flash=False)
+    path = IMAGES / f"{name}.png"
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the bytes
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ TENSOR_MODULES = {
     "networks",
     "optimisation",
     "preprocessing",
+    "queue_search",
     "saliency",
     "sampling",
     "segmentation",

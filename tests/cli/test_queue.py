@@ -85,7 +85,7 @@ def test_slices_that_somebody_corrected_are_not_queued_again(brainseg, tiny_defa
 
     assert sorted(told) == [0, 3, 4, 5]
     assert not any("manual" in reason for reason in told[3]), "of a flagged slice the truth is not known"
-    elsewhere = brainseg("queue", data, "--count", 24, "--json", "--workspace", tmp_path / "other", "--device", "cpu")
+    elsewhere = brainseg("queue", data, "--count", 24, "--json", "--corrections", tmp_path / "other", "--device", "cpu")
     assert len(json.loads(elsewhere.out)["items"]) == 24
 
 

@@ -3,15 +3,16 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 
-from napari_brainseg.core import training
-from napari_brainseg.core.config import AugmentationConfig, ModelConfig
+from napari_brainseg.core import training, training_plans
+from napari_brainseg.core.config import FINE_TUNING, AugmentationConfig, ModelConfig, TrainConfig
 from napari_brainseg.core.model_folders import INFO_FILE, WEIGHTS_FILE, read_model_info
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.networks import SpaceToDepth
-from napari_brainseg.core.runs import read_state
+from napari_brainseg.core.runs import read_run, read_state
 
 NETWORK = ("--filters", "4", "--filters", "8", "--filters", "8")
 QUICK = ("--epoch-slices", "4", "--batch-size", "2", "--window", "32", "--seed", "1", "--device", "cpu")
@@ -272,6 +273,18 @@ def test_blocks_are_frozen_while_fine_tuning(brainseg, patients, parent, output)
     assert told.code == 0, told.err
 
 
+def test_fine_tuning_is_shorter_and_gentler_unless_it_is_said_otherwise(brainseg, patients, parent, output, tmp_path):
+    seen = []
+    file = tmp_path / "settings.yaml"
+    file.write_text("epochs: 25\n")
+    default, own = TrainConfig(), ("--epochs", str(TrainConfig().epochs))
+    for more in ((), ("--from", parent), ("--from", parent, *own), ("--from", parent, "--config", file)):
+        told = brainseg("train", patients, "--output", output, *NETWORK, *QUICK, *more, "--dry-run", "--json")
+        seen.append(json.loads(told.out)["epochs"])
+
+    assert seen == [default.epochs, FINE_TUNING["epochs"], default.epochs, 25]
+
+
 # Settings from a file
 
 
@@ -368,6 +381,65 @@ def test_a_dry_run_refuses_what_training_would(train, patients, output):
     assert told.err.splitlines()[-1] == (
         "brainseg: patience goes by the validation Dice, but there is no validation case"
     )
+
+
+# Minutes instead of epochs
+
+
+@pytest.fixture
+def pace(monkeypatch):
+    """Every epoch takes half a minute, and so does a validation."""
+    monkeypatch.setattr(training_plans.TrainingPlan, "epoch_seconds", 30.0)
+    measure = training_plans.plan_training
+    monkeypatch.setattr(
+        training_plans, "plan_training", lambda *a, **k: replace(measure(*a, **k), validation_seconds=30.0)
+    )
+
+
+def test_minutes_become_epochs_before_the_run_is_written(pace, brainseg, patients, output, tmp_path):
+    told = brainseg("train", patients, "--output", output, *NETWORK, *QUICK, "--minutes", "1.6")
+
+    assert told.code == 0, told.err
+    assert "2 epochs end within 1.6 min\n" in told.err
+    assert read_run(output).training.epochs == read_model_info(output).epoch == 2
+    weights = (output / WEIGHTS_FILE).read_bytes()
+    told = brainseg("train", patients, "--output", output, *NETWORK, *QUICK, "--minutes", "1.6", "--resume")
+    assert told.code == 0, told.err
+    assert "end within" not in told.err
+    output.rename(tmp_path / "by minutes")
+    brainseg("train", patients, "--output", output, *NETWORK, *QUICK, "--epochs", "2")
+    assert (output / WEIGHTS_FILE).read_bytes() == weights
+
+
+def test_a_dry_run_says_how_many_epochs_end_within_the_minutes(pace, brainseg, patients, output):
+    command = ("train", patients, "--output", output, *NETWORK, *QUICK, "--dry-run", "--minutes", "10")
+    assert "\n16 epochs: about 10 min\n" in brainseg(*command).out
+    told = json.loads(brainseg(*command, "--json").out)
+
+    assert (told["epochs"], told["seconds"]) == (16, 16 * 30 + 4 * 30)
+    assert not output.exists()
+
+
+def test_too_few_minutes_are_refused(pace, brainseg, patients, output):
+    told = brainseg("train", patients, "--output", output, *NETWORK, *QUICK, "--minutes", "0.9")
+
+    assert refusal(told, output).startswith("one epoch takes about 1.0 min on this machine")
+    assert not output.exists()
+
+
+def test_minutes_and_epochs_are_not_both_taken(train, patients, output):
+    told = train(patients, "--minutes", "5")
+
+    assert told.code == 2
+    assert "--epochs and --minutes were both given: give one of them" in " ".join(told.err.split())
+
+
+def test_several_processes_would_not_agree_on_minutes(brainseg, patients, output, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = brainseg("train", patients, "--output", output, "--minutes", "5")
+
+    assert told.code == 2
+    assert "give --epochs where several share the training" in " ".join(told.err.split())
 
 
 # Stopped and resumed

@@ -1,6 +1,6 @@
 import pytest
 
-from napari_brainseg.core.config import AugmentationConfig, ModelConfig, SegmentConfig
+from napari_brainseg.core.config import AIMS, FINE_TUNING, AugmentationConfig, ModelConfig, SegmentConfig, TrainConfig
 
 
 @pytest.mark.parametrize("limits", [(1.4, 0.7), (-1.0, 1.0), (0.0, 0.0)], ids=["turned round", "negative", "zero"])
@@ -27,3 +27,19 @@ def test_change_is_checked_and_leaves_the_original_alone() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         SegmentConfig().tta = True  # type: ignore[misc]
+
+
+def test_fine_tuning_is_shorter_and_gentler() -> None:
+    gentle, whole = TrainConfig.default(fine_tunes=True), TrainConfig.default(fine_tunes=False)
+    assert whole == TrainConfig()
+    assert gentle.epochs < whole.epochs
+    assert gentle.learning_rate < whole.learning_rate
+    assert gentle == whole.changed(FINE_TUNING)
+
+
+def test_an_aim_is_known_by_its_settings() -> None:
+    assert TrainConfig().aim == "overlap"
+    for name, settings in AIMS.items():
+        assert TrainConfig(epochs=3).changed(settings).aim == name
+    assert TrainConfig(loss="mse").aim is None
+    assert TrainConfig(loss="tversky", missed_weight=0.6).aim is None

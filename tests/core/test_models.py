@@ -63,6 +63,16 @@ def test_first_version_is_understood_word_for_word() -> None:
     assert len(info.provenance.parent_sha256) == 64
 
 
+def test_second_version_is_understood_word_for_word() -> None:
+    info = read_model_info(FROZEN / "model-v2")
+    assert (info.name, info.epoch, info.parent_dice) == ("model-v2", 3, {"carl": 0.25})
+    assert info.training is not None
+    assert (info.training.loss, info.training.patience) == ("tversky", 3)
+    assert info.seen_cases == ("dora", "anna", "bert")
+    assert info.provenance.notes == ("a note",)
+    assert not info.corrected_slices
+
+
 def test_saved_model_is_loaded_as_it_was(untrained: TrainedModel, tmp_path: Path) -> None:
     info = untrained.info.model_copy(
         update={
@@ -168,9 +178,9 @@ def write_bytes(folder: Path) -> None:
             lambda folder: (folder / "model.json").write_text("{}"), "model.json", "is damaged: it is not", id="empty"
         ),
         pytest.param(
-            lambda folder: change_info(folder, schema_version=3),
+            lambda folder: change_info(folder, schema_version=4),
             "model.json",
-            "has schema version 3, but up to 2 can be read here: update napari-brainseg",
+            "has schema version 4, but up to 3 can be read here: update napari-brainseg",
             id="newer schema",
         ),
         pytest.param(

@@ -202,7 +202,7 @@ def test_float16_goes_on_with_the_scale_it_had(tmp_path: Path) -> None:
         teach(*batch(4), 0.01)
     teach.scaler.load_state_dict(teach.scaler.state_dict() | {"scale": 512.0})
     mean = Hungry(4)
-    save_checkpoint(tmp_path, Checkpoint(epoch=1), mean, teach, torch.Generator())
+    save_checkpoint(tmp_path, Checkpoint(epoch=1), mean, teach, torch.Generator().get_state())
     load_checkpoint(tmp_path, mean, other, torch.Generator())
     assert other.scaler.get_scale() == 512
     for step_of in (teach, other):

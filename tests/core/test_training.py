@@ -677,6 +677,7 @@ def test_report_tells_of_the_model(trained_folder: Path) -> None:
         "anna, bert",
         info.provenance.weights_sha256,
         "too few to tell",
+        f"</b>s<span>{info.provenance.device.split(' (')[0]}",
         "<svg",
     ):
         assert text in page

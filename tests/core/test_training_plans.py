@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_brainseg.core import training
 from napari_brainseg.core.cases import Case
-from napari_brainseg.core.config import ModelConfig, TrainConfig
+from napari_brainseg.core.config import FINE_TUNING, ModelConfig, TrainConfig
 from napari_brainseg.core.masks import read_mask_alone
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.training import train
@@ -27,7 +28,7 @@ def test_plan_says_what_training_then_does(
     assert plan.image_bytes == sum(mask.size * 4 for mask in masks)
     assert not plan.on_disk
     assert plan.step_bytes > plan.image_bytes
-    assert plan.seconds == pytest.approx(4 * plan.step_seconds + plan.validation_seconds)
+    assert plan.seconds(quick) == pytest.approx(4 * plan.step_seconds + plan.validation_seconds)
 
 
 def test_plan_of_fine_tuning_counts_frozen_weights_and_the_parents_validation(
@@ -36,7 +37,23 @@ def test_plan_of_fine_tuning_counts_frozen_weights_and_the_parents_validation(
     frozen = tiny.changed({"freeze_encoder_blocks": 1})
     plan = plan_training(cases[:2], cases[2:3], frozen, quick, parent=trained_folder)
     assert 0 < plan.trained_weights < plan.weights
-    assert plan.seconds == pytest.approx(4 * plan.step_seconds + 2 * plan.validation_seconds)
+    assert plan.seconds(quick) == pytest.approx(4 * plan.step_seconds + 2 * plan.validation_seconds)
+
+
+def test_fine_tuning_is_shorter_and_gentler_unless_it_is_said_otherwise(
+    cases: list[Case], trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def stop(*arguments: object, **_: object) -> None:
+        seen.append(arguments)
+        raise InterruptedError
+
+    monkeypatch.setattr(training, "_run_of", stop)
+    for parent in (None, trained_folder):
+        with pytest.raises(InterruptedError):
+            training.train(cases[:2], [], tmp_path / "new", parent=parent)
+    assert [arguments[3] for arguments in seen] == [TrainConfig(), TrainConfig.model_validate(FINE_TUNING)]
 
 
 def test_plan_leaves_the_model_that_training_starts_from_alone(

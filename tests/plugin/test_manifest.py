@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
+from qtpy.QtWidgets import QTabBar
 
 import napari_brainseg
 from napari_brainseg.plugin.tabs import OpenAll, show_tab
@@ -44,6 +45,7 @@ def test_widgets_stand_in_the_order_of_work(manifest):
         "Cases",
         "Segment",
         "Metrics",
+        "Review",
         "Train",
         "Open all",
     ]
@@ -83,9 +85,13 @@ def test_open_all_docks_every_tab_with_cases_in_front(make_napari_viewer, plugin
     opener = OpenAll(viewer)
     viewer.window.add_dock_widget(opener, name="Open all (BrainSeg)")
 
-    titles = ["Cases (BrainSeg)", "Segment (BrainSeg)", "Metrics (BrainSeg)", "Train (BrainSeg)"]
+    titles = ["Cases (BrainSeg)", "Segment (BrainSeg)", "Metrics (BrainSeg)", "Review (BrainSeg)", "Train (BrainSeg)"]
     qtbot.waitUntil(lambda: list(viewer.window.dock_widgets) == titles, timeout=20_000)
 
+    captions = [title.removesuffix(" (BrainSeg)") for title in titles]
+    bars = viewer.window._qt_window.findChildren(QTabBar)
+    bar = next(bar for bar in bars if [bar.tabText(number) for number in range(bar.count())] == captions)
+    assert bar.sizeHint().width() * 5 / 4 < 300  # a fifth one, too, is not cut off in the narrowest column
     cases = viewer.window.dock_widgets[titles[0]]
     qtbot.waitUntil(lambda: not cases.visibleRegion().isEmpty(), timeout=10_000)
     assert show_tab(viewer, "Cases") is cases  # not a second one

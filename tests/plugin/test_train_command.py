@@ -19,13 +19,24 @@ DATA, OUTPUT = Path("/data/all cases"), Path("/data/models/new")
 START = ["train", "/data/all cases", "--output", "/data/models/new"]
 
 
-def arguments(parent=None, model=None, config=None, share=0.2):
-    return TrainingRequest(DATA, OUTPUT, parent, model or ModelConfig(), config or TrainConfig(), share).arguments()
+def arguments(parent=None, model=None, config=None, share=0.2, minutes=None):
+    config = config or TrainConfig.default(fine_tunes=parent is not None)
+    return TrainingRequest(DATA, OUTPUT, parent, model or ModelConfig(), config, share, minutes).arguments()
 
 
 def test_defaults_are_left_out():
     assert arguments() == START
     assert arguments(parent="default") == [*START, "--from", "default"]
+
+
+def test_what_a_parent_would_have_otherwise_is_said():
+    flags = ["--epochs", "30", "--learning-rate", "0.002"]
+    assert arguments(parent="default", config=TrainConfig()) == [*START, "--from", "default", *flags]
+
+
+def test_minutes_take_the_place_of_epochs():
+    assert arguments(config=TrainConfig(epochs=7), minutes=90) == [*START, "--minutes", "90"]
+    assert arguments(parent="default", minutes=90) == [*START, "--from", "default", "--minutes", "90"]
 
 
 def test_every_kind_of_setting_becomes_a_flag():
@@ -75,6 +86,6 @@ def test_a_model_goes_neither_over_another_nor_into_a_case(patients, tmp_path):
     cases = find_cases(patients)
 
     assert why_not_there(tmp_path / "new", cases) == ""
-    assert why_not_there(tmp_path, cases).startswith(f"{tmp_path.name} exists already in {tmp_path.parent}")
+    assert why_not_there(tmp_path, cases).startswith(f"The folder {tmp_path.name} exists already in {tmp_path.parent}")
     inside = why_not_there(patients / "anna" / "models" / "new", cases)
-    assert inside.startswith(f"{patients / 'anna' / 'models'} is inside the folder of case anna")
+    assert inside.startswith(f"The folder {patients / 'anna' / 'models'} is inside that of case anna")

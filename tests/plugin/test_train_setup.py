@@ -3,16 +3,18 @@
 import shutil
 import threading
 
-import numpy as np
 import pytest
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication, QDialog, QFileDialog
 
-from napari_brainseg.core.config import AugmentationConfig, TrainConfig
+from napari_brainseg.core.config import AIMS, AugmentationConfig, TrainConfig
+from napari_brainseg.core.training_pace import MeasuredPace
 from napari_brainseg.plugin import train_data, train_setup
+from napari_brainseg.plugin.sentences import as_sentence
 from napari_brainseg.plugin.train_augmentation import OWN
 from napari_brainseg.plugin.train_data import read_training_data, split_data
-from napari_brainseg.plugin.train_form import FROM_NOTHING
+from napari_brainseg.plugin.train_form import FROM_MODEL, FROM_NOTHING
+from napari_brainseg.plugin.train_length import EPOCHS, MINUTES
 from napari_brainseg.plugin.train_plan import TrainingCost, measure_cost, read_plan
 from napari_brainseg.plugin.train_setup import TrainSetup
 
@@ -21,8 +23,11 @@ PLAN = """{
  "most_bytes": 1200000000,
  "step_seconds": 0.5,
  "steps": 100,
- "validation_seconds": 20
+ "validation_seconds": 20,
+ "validates_parent": true
 }"""
+COST = TrainingCost("CPU", MeasuredPace(360, 1.0, 0.0, validates_parent=False), 3.0)
+"""Six minutes an epoch."""
 
 
 @pytest.fixture
@@ -179,7 +184,7 @@ def test_a_name_that_is_taken_is_refused(filled, patients):
     filled.name.setText("mine")
     filled.name.textEdited.emit("mine")
 
-    assert filled.cost_line.text().startswith("mine exists already in ")
+    assert filled.cost_line.text().startswith("The folder mine exists already in ")
     filled.name.clear()
     filled.name.textEdited.emit("")
     assert filled.cost_line.text() == "Give the new model a name."
@@ -189,7 +194,8 @@ def test_settings_that_contradict_each_other_give_a_sentence(filled):
     filled.source.value = FROM_NOTHING
     filled.network["pretrained"].value = "weights.pth"
 
-    assert "unet has no pretrained weights" in filled.cost_line.text()
+    assert filled.cost_line.text().startswith("Pretrained is weights.pth: unet has no pretrained weights")
+    assert filled.cost_line.text().endswith(".")
     assert not filled.start_button.isEnabled()
 
 
@@ -239,8 +245,7 @@ def test_the_command_is_copied(filled, patients):
 
 def test_the_cost_follows_the_epochs_without_another_measurement(filled, monkeypatch, qtbot):
     measured = []
-    cost = TrainingCost("CPU", 360, 3.0)
-    monkeypatch.setattr(train_setup, "measure_cost", lambda request, _: measured.append(request) or cost)
+    monkeypatch.setattr(train_setup, "measure_cost", lambda request, _: measured.append(request) or COST)
     filled.show()
     filled.epochs.value = 40
     qtbot.waitUntil(lambda: "per epoch" in filled.cost_line.text(), timeout=10_000)
@@ -254,6 +259,94 @@ def test_the_cost_follows_the_epochs_without_another_measurement(filled, monkeyp
     qtbot.waitUntil(lambda: len(measured) == 2, timeout=10_000)
 
 
+def test_minutes_stand_in_for_epochs(filled, monkeypatch, qtbot):
+    monkeypatch.setattr(train_setup, "measure_cost", lambda *_: COST)
+    filled.show()
+    filled.epochs.value = 7
+    filled.length.unit.value = MINUTES
+    filled.length.minutes_box.setValue(45)
+    qtbot.waitUntil(lambda: "per epoch" in filled.cost_line.text(), timeout=10_000)
+
+    assert filled.epochs.native.isHidden()
+    assert filled.cost_line.text() == "6 min per epoch on CPU, 7 epochs within 45 min; 3.0 GB."
+    words = filled.request().arguments()
+    assert words[words.index("--minutes") + 1] == "45"
+    assert "--epochs" not in words
+    filled.length.minutes_box.setValue(5)
+    assert filled.cost_line.text().startswith("One epoch takes about 6.0 min on this machine and does not end within 5")
+    assert not filled.start_button.isEnabled()
+    assert filled.start_button.toolTip() == filled.cost_line.text()
+    filled.length.unit.value = EPOCHS
+    assert filled.cost_line.text() == "6 min per epoch on CPU, 7 epochs, about 42 min; 3.0 GB."
+    assert filled.start_button.isEnabled()
+    assert "--epochs" in filled.request().arguments()
+
+
+def test_what_suits_the_start_is_shown_until_something_else_is_typed(filled):
+    epochs, rate = filled.epochs, filled.advanced["learning_rate"]
+    gentle, whole = TrainConfig.default(fine_tunes=True), TrainConfig()
+    assert (epochs.value, rate.value) == (gentle.epochs, gentle.learning_rate)
+    assert "--epochs" not in filled.request().arguments()
+    filled.source.value = FROM_NOTHING
+    assert (epochs.value, rate.value) == (whole.epochs, whole.learning_rate)
+
+    epochs.value = gentle.epochs + 1
+    epochs.value = gentle.epochs  # typed, although the other start has it by default
+    filled.source.value = FROM_MODEL
+    filled.source.value = FROM_NOTHING
+    assert (epochs.value, rate.value) == (gentle.epochs, whole.learning_rate)
+    assert "--epochs" in filled.request().arguments()
+
+
+def test_long_names_do_not_widen_the_column(filled, tmp_path, qtbot):
+    name = "averylongnamewithoutanyplacetobreakit" * 3
+    filled.folder_label.setText(name)
+    filled.models_folder = tmp_path / name / "brain_seg_models"
+    (filled.models_folder / "mine").mkdir(parents=True)
+    filled.name.setText("mine")
+    filled.name.textEdited.emit("mine")
+
+    assert filled.place_line.text() == f"in {filled.models_folder}"
+    assert str(filled.models_folder) in filled.cost_line.text()
+    assert filled.minimumSizeHint().width() <= 280
+
+
+def test_parts_that_fold_show_by_an_arrow_in_their_text_whether_they_are_open(filled):
+    part = filled.network_part
+    assert part.text() == "▸  Network"
+    part.expand(animate=False)
+    assert part.text() == "▾  Network"
+    assert part.toggleButton().icon().isNull()  # the theme does not reach one
+
+
+def test_what_to_optimise_for_sets_the_loss_and_follows_it(filled):
+    assert filled.aim.value == "overlap"
+    filled.aim.value = "fewer false alarms"
+    config = filled.request().config
+    assert (config.loss, config.missed_weight) == ("tversky", AIMS["fewer false alarms"]["missed_weight"])
+
+    filled.advanced["missed_weight"].value = AIMS["missing less"]["missed_weight"]
+    assert filled.aim.value == "missing less"
+    filled.advanced["loss"].value = "mse"
+    assert filled.aim.value == OWN
+    filled.aim.value = OWN
+    assert filled.request().config.loss == "mse"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("the model to start from was trained on anna", "The model to start from was trained on anna."),
+        ("mask_1.tif is damaged", "mask_1.tif is damaged."),
+        ("/data/mine holds no run.", "/data/mine holds no run."),
+        ("Measuring…", "Measuring…"),
+        ("", ""),
+    ],
+)
+def test_what_went_wrong_is_a_sentence(words, sentence):
+    assert as_sentence(ValueError(words)) == sentence
+
+
 def test_a_measurement_that_fails_does_not_hinder(filled, monkeypatch, qtbot):
     def fail(*_):
         raise ValueError("no memory")
@@ -265,13 +358,13 @@ def test_a_measurement_that_fails_does_not_hinder(filled, monkeypatch, qtbot):
     assert filled.start_button.isEnabled()
 
 
-def test_a_plan_is_read_with_the_share_of_validation():
-    cost = read_plan(PLAN, TrainConfig(epochs=10, validate_every=5))
+def test_a_plan_is_read_with_its_validations():
+    cost = read_plan(PLAN)
 
     assert (cost.device, cost.gigabytes) == ("CPU", 1.2)
-    assert np.isclose(cost.epoch_seconds, 50 + 20 * 2 / 10)
+    assert cost.pace.seconds(TrainConfig(epochs=10, validate_every=5)) == 10 * 50 + 3 * 20
     with pytest.raises(ValueError, match="does not tell 'most_bytes'"):
-        read_plan(PLAN.replace("most_bytes", "room"), TrainConfig())
+        read_plan(PLAN.replace("most_bytes", "room"))
 
 
 class _Going:
@@ -285,7 +378,7 @@ def test_the_dry_run_measures_on_this_machine(filled):
         filled.advanced[name].value = value
     cost = measure_cost(filled.request(), _Going())
 
-    assert cost.epoch_seconds > 0
+    assert cost.pace.epoch_seconds > 0
     assert cost.gigabytes > 0
     assert not filled.output.exists()
 

@@ -80,7 +80,7 @@ def test_a_finished_training_says_how_long_it_took(make_run):
 def test_a_failed_training_says_why(make_run):
     view = RunReader(make_run("run", status="failed", message="the loss became NaN")).look()
 
-    assert words(view) == "⚠ Failed after 2 of 4 epochs: the loss became NaN"
+    assert words(view) == "⚠ Failed after 2 of 4 epochs: the loss became NaN."
 
 
 def test_a_training_that_failed_before_it_could_say_so_is_told_by_its_log(tmp_path):
@@ -105,7 +105,7 @@ def test_a_resumed_training_is_starting_until_the_state_is_its_own(make_run, sle
 def test_a_folder_without_a_run_says_so(tmp_path):
     view = RunReader(tmp_path).look()
 
-    assert (view.status, view.message) == ("failed", f"{tmp_path} holds no run")
+    assert (view.status, words(view)) == ("failed", f"⚠ {tmp_path} holds no run.")
 
 
 @pytest.mark.parametrize("name", ["state.json", "history.csv", "run.json", "model.json", "previews/slices.npz"])

@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,16 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 from napari_brainseg.core import colours
 from napari_brainseg.core.config import ModelConfig
 from napari_brainseg.core.model_folders import ModelInfo, read_model_info
-from napari_brainseg.core.runs import is_stop_asked, read_run
-from napari_brainseg.plugin import train_farewell, train_figure, train_widget
+from napari_brainseg.core.runs import is_stop_asked, read_previews, read_run
+from napari_brainseg.core.training_pace import MeasuredPace
+from napari_brainseg.plugin import train_farewell, train_figure, train_setup, train_widget
+from napari_brainseg.plugin.tabs import show_tab
 from napari_brainseg.plugin.train_farewell import ask
 from napari_brainseg.plugin.train_figure import CurvesWanted, draw_curves, render_curves
 from napari_brainseg.plugin.train_form import FROM_NOTHING
 from napari_brainseg.plugin.train_outcome import compare, sentence
-from napari_brainseg.plugin.train_previews import draw_preview
+from napari_brainseg.plugin.train_plan import TrainingCost
+from napari_brainseg.plugin.train_previews import TrainPreviews, draw_preview
 from napari_brainseg.plugin.train_run_page import STOP, STOPPING
 from napari_brainseg.plugin.train_watch import RunReader
 from napari_brainseg.plugin.train_widget import TrainWidget
@@ -34,6 +38,7 @@ INFO = ModelInfo(
     validation_dice={"carl": 0.89, "dora": 0.9},
     parent_dice={"carl": 0.81, "dora": 0.93},
 )
+COST = TrainingCost("CPU", MeasuredPace(10, 1.0, 5.0, validates_parent=False), 1.0)
 
 
 @pytest.fixture
@@ -278,6 +283,18 @@ def test_a_damaged_preview_is_told_and_the_others_are_shown(watch, make_run):
     assert "cannot be read" not in previews.title.text()
 
 
+def test_a_single_preview_gets_all_the_width(make_run, qtbot):
+    page = TrainPreviews()
+    qtbot.addWidget(page)
+    page.resize(320, 400)
+    two = read_previews(make_run("run"))
+    page.show_previews(two)
+    page.show()
+    qtbot.waitUntil(lambda: 100 < page._pictures[0].width() < 160, timeout=5_000)
+    page.show_previews(replace(two, images=two.images[:1], manual=two.manual[:1], names=two.names[:1]))
+    qtbot.waitUntil(lambda: page._pictures[0].pixmap().width() == page._pictures[0].width() == 320, timeout=5_000)
+
+
 def test_outlines_have_the_colours_of_manual_and_prediction():
     manual = np.zeros((32, 32), np.uint8)
     manual[8:24, 8:24] = 1
@@ -299,6 +316,32 @@ def test_a_damaged_run_is_told(watch, make_run):
     page = watch(folder)
 
     assert str(folder / "state.json") in page.status_line.text()
+
+
+def test_the_tab_takes_the_folder_opened_in_the_cases_tab_when_it_comes_to_the_front(
+    make_napari_viewer, npe2pm, tiny_default, patients, qtbot, monkeypatch
+):
+    measured = []
+    monkeypatch.setattr(train_setup, "measure_cost", lambda request, _: measured.append(request) or COST)
+    viewer = make_napari_viewer(show=True)
+    with npe2pm.tmp_plugin(package="napari-brainseg"):
+        train = show_tab(viewer, "Train")
+        cases = show_tab(viewer, "Cases")
+        assert train.isVisible()  # as Qt has it, behind another tab
+        cases.open_folder(patients)
+        qtbot.waitUntil(lambda: not cases.is_busy, timeout=30_000)
+        assert train.setup.folder is None
+        show_tab(viewer, "Train")
+        qtbot.waitUntil(lambda: train.setup.split is not None and not train.setup.is_busy, timeout=30_000)
+        assert train.setup.folder == patients
+        qtbot.waitUntil(lambda: len(measured) == 1, timeout=10_000)
+
+        show_tab(viewer, "Cases")
+        train.setup.advanced["batch_size"].value = 4
+        qtbot.wait(1500)
+        assert len(measured) == 1  # nobody looks
+        show_tab(viewer, "Train")
+        qtbot.waitUntil(lambda: len(measured) == 2, timeout=10_000)
 
 
 # what came of it

@@ -12,6 +12,7 @@ from .compare import compare
 from .console import complain, errors
 from .demo import demo
 from .queue import queue
+from .review import review
 from .score import score
 from .segment import segment
 from .train import train
@@ -27,7 +28,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, segment, score, compare, train, queue, augment, demo):
+for command in (cases, segment, score, compare, train, queue, augment, review, demo):
     app.command()(command)
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..core.config import ModelConfig, TrainConfig
+from ..core.durations import in_words
 from ..core.splits import Sides
 from .console import say
 
@@ -28,7 +29,7 @@ def say_plan(plan: "TrainingPlan", sides: Sides, model: ModelConfig, config: Tra
     )
     say(f"one step of {config.step_slices} slices: {plan.step_seconds:.2f} s; {plan.steps} steps an epoch")
     say(f"one validation: {plan.validation_seconds:.0f} s")
-    say(f"{config.epochs} epochs: about {_duration(plan.seconds)}")
+    say(f"{config.epochs} epochs: about {in_words(plan.seconds(config))}")
     say("nothing was written")
 
 
@@ -44,9 +45,3 @@ def _number(count: int, of: str = "") -> str:
 
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -8,13 +8,10 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import QueueConfig, SegmentConfig
-from ..core.corrections import with_corrections
-from ..core.masks import read_truth
 from ..core.model_folders import DEFAULT_MODEL
-from ..core.queues import QueueItem, rank_slices, write_queue
+from ..core.queues import QueueItem, write_queue
 from ..core.workspaces import Workspace, default_workspace
 from .console import complain, progress_shown, say
-from .segment import read_ahead
 from .settings_options import settings_options
 
 
@@ -24,8 +21,9 @@ def queue(
     config: QueueConfig,
     segmenting: SegmentConfig,
     model: Annotated[str, typer.Option(help="A shipped model or a model folder.")] = DEFAULT_MODEL,
-    workspace: Annotated[
-        Path | None, typer.Option(help="Folder of corrections, whose slices are not queued; that beside the data.")
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Workspace of corrections, that beside the data if not given: its slices are left out."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file that gets the queue.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the queue of an earlier run.")] = False,
@@ -34,40 +32,27 @@ def queue(
     """Say which slices to correct next, and why."""
     if output and output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
-    corrections = Workspace(workspace) if workspace else default_workspace(folder)
+    workspace = Workspace(corrections) if corrections else default_workspace(folder)
     cases = find_cases(folder)
     from ..core.models import load_model
-    from ..core.signal_measurement import measure_signals
+    from ..core.queue_search import find_queue
 
     trained = load_model(model)
-    signals, reviewed, failed = {}, {}, {}
     with progress_shown() as on_progress:
-        for case, volume in read_ahead(cases):
-            if isinstance(volume, str):
-                failed[case.name] = volume
-                continue
-            try:
-                (corrected,) = with_corrections([case], corrections)
-                truth = read_truth(corrected, volume)
-                manual = truth.mask if corrected.has_truth else None
-                signals[case.name] = measure_signals(
-                    volume, trained, segmenting, manual, known=truth.known, on_progress=on_progress
-                )
-                done = {number for number, file in corrected.corrections if file}
-                reviewed[case.name] = {z for z, number in enumerate(volume.slice_numbers) if number in done}
-            except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                failed[case.name] = str(error)
-    items = rank_slices(signals, config, reviewed)
-    if output and signals:
-        write_queue(output, items)
+        found = find_queue(cases, trained, workspace, config, segmenting, on_progress=on_progress)
+    if output and found.cases:
+        write_queue(output, found.items)
+    if corrections and found.cases:
+        with workspace.locked("queue"):
+            write_queue(workspace.queue, found.items)
     if as_json:
-        say(json.dumps({"items": [item.model_dump() for item in items], "failed": failed}, indent=1))
+        say(json.dumps({"items": [item.model_dump() for item in found.items], "failed": found.failed}, indent=1))
     else:
-        say(_table(items))
-    for name, reason in failed.items():
+        say(_table(found.items))
+    for name, reason in found.failed.items():
         complain(reason if reason.startswith(name) else f"{name}: {reason}")
-    if failed:
-        complain(f"{len(signals)} cases looked at, {len(failed)} not")
+    if found.failed:
+        complain(f"{found.cases} cases looked at, {len(found.failed)} not")
         raise typer.Exit(1)
 
 

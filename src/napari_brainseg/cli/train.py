@@ -1,25 +1,31 @@
 """``brainseg train``: cases with manual masks to a model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from ..core.cases import Case, find_cases
 from ..core.config import AugmentationConfig, AugmentationName, ModelConfig, TrainConfig
+from ..core.corrections import with_corrections
+from ..core.durations import in_words
 from ..core.model_folders import ModelInfo, read_model_info
-from ..core.progress import Cancelled
+from ..core.progress import Cancelled, is_one_of_several
 from ..core.runs import REPORT_FILE, Run, read_run
 from ..core.settings_files import read_settings
-from ..core.splits import Sides, read_folds, split_by_folds, split_cases, split_into_folds, worth_of
+from ..core.splits import Sides, read_folds, rehearsed_patients, split_by_folds, split_cases, split_into_folds, worth_of
+from ..core.workspaces import Workspace
 from .console import complain, progress_shown, say
 from .interrupts import gentle_interrupts, saying_so
 from .plans import say_plan
 from .settings_options import checked, settings_options
+
+if TYPE_CHECKING:  # it loads torch
+    from ..core.training_plans import TrainingPlan
 
 _INTERRUPTED = 130
 
@@ -35,6 +41,9 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="YAML or JSON file of settings, such as another run's run.json; flags win.")
     ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Workspace with corrected masks, which win over those in the folder.")
+    ] = None,
     augmentation: Annotated[
         AugmentationName | None, typer.Option(help="Preset that the augmentation starts from.")
     ] = None,
@@ -45,6 +54,10 @@ def train(
     validation_share: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of patients to validate on, where no folds are given.")
     ] = 0.2,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="About how long it may take: as many epochs as end within, instead of --epochs."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and how long it would take, and write nothing.")
@@ -52,6 +65,8 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: as JSON.")] = False,
 ) -> None:
     """Train a network, split by patient, and write a model folder."""
+    if minutes:
+        _check_minutes(typed)
     before = read_run(output) if resume else None
     if resume and before is None:
         raise ValueError(f"{output} holds no run to resume")
@@ -62,7 +77,8 @@ def train(
         base = {"preset": augmentation} if augmentation else training.augmentation.model_dump()
         training = training.changed({"augmentation": checked(AugmentationConfig, {**base, **changes})})
     with progress_shown() as on_progress:
-        usable = _usable(find_cases(folder, on_progress=on_progress))
+        found = find_cases(folder, on_progress=on_progress)
+        usable = _usable(with_corrections(found, Workspace(corrections)) if corrections else found)
     if not usable:
         raise ValueError(f"{folder} holds no case that can be trained on")
     if before:
@@ -73,9 +89,16 @@ def train(
     complain(f"{len(sides[0])} case{plural} to train on, {len(sides[1])} to validate on")
     if worth := worth_of(sides[1]):
         complain(worth)
-    if dry_run:
-        _say_what_would_be_done(sides, model, training, parent, as_json=as_json)
-        return
+    if corrections:
+        complain(_words_of(sides[0], old))
+    if dry_run or (minutes and not before):  # a run to resume has its epochs
+        plan = _plan(sides, model, training, parent)
+        if minutes and not before:
+            training = training.changed({"epochs": plan.epochs_within(minutes, training)})
+            complain(f"{training.epochs} epoch{'s' * (training.epochs != 1)} end within {minutes:g} min")
+        if dry_run:
+            _say_what_would_be_done(plan, sides, model, training, as_json=as_json)
+            return
     from ..core.training import train as train_model
 
     try:
@@ -102,9 +125,9 @@ def train(
 def _settings(
     before: Run | None, parent: ModelInfo | None, file: Path | None, typed: dict[str, Any]
 ) -> tuple[ModelConfig, TrainConfig]:
-    """Defaults, or what a run to resume had, or the parent's network; then those of a file; then those typed."""
+    """Defaults for the start, or what a run to resume had; then those of a file; then those typed."""
     model = before.model if before else parent.model.architecture if parent else ModelConfig()
-    training = before.training if before else TrainConfig()
+    training = before.training if before else TrainConfig.default(fine_tunes=parent is not None)
     found = read_settings(file) if file else {"model": {}, "training": {}}
     both = model.model_dump() | found["model"], training.model_dump() | found["training"]
     if file:
@@ -167,22 +190,44 @@ def _sides_of(run: Run, cases: Sequence[Case], folder: Path) -> Sides:
     return [by_name[name] for name in run.train_cases], [by_name[name] for name in run.validation_cases]
 
 
+def _words_of(cases: Sequence[Case], parent: ModelInfo | None) -> str:
+    """How much was corrected of the training cases, and what stands against forgetting."""
+    counts = [case.corrected_slices for case in cases]
+    words = f"{sum(counts)} corrected slices of {sum(map(bool, counts))} cases to learn from"
+    if not parent:
+        return words
+    if rehearsed := rehearsed_patients(cases, parent):
+        return f"{words}; {len(rehearsed)} patients that {parent.name} knows are rehearsed"
+    return f"{words}; no patient that {parent.name} has learned from is among the others: it may forget them"
+
+
 def _names(names: Sequence[str]) -> str:
     """A few of the names, and how many more there are."""
     more = f" and {len(names) - 5} more are" if len(names) > 5 else " are" if len(names) > 1 else " is"
     return ", ".join(names[:5]) + more
 
 
-def _say_what_would_be_done(
-    sides: Sides, model: ModelConfig, config: TrainConfig, parent: str | None, *, as_json: bool
-) -> None:
+def _check_minutes(typed: Mapping[str, Any]) -> None:
+    if "epochs" in typed:
+        raise typer.BadParameter("--epochs and --minutes were both given: give one of them")
+    if is_one_of_several():
+        raise typer.BadParameter("--minutes is measured in one process: give --epochs where several share the training")
+
+
+def _plan(sides: Sides, model: ModelConfig, config: TrainConfig, parent: str | None) -> "TrainingPlan":
     from ..core.training_plans import plan_training
 
     with progress_shown() as on_progress:
-        plan = plan_training(*sides, model, config, parent=parent, on_progress=on_progress)
+        return plan_training(*sides, model, config, parent=parent, on_progress=on_progress)
+
+
+def _say_what_would_be_done(
+    plan: "TrainingPlan", sides: Sides, model: ModelConfig, config: TrainConfig, *, as_json: bool
+) -> None:
     if as_json:
         names = [[case.name for case in side] for side in sides]
-        content = asdict(plan) | {"most_bytes": plan.most_bytes, "train_cases": names[0], "validation_cases": names[1]}
+        content = asdict(plan) | {"most_bytes": plan.most_bytes, "epochs": config.epochs}
+        content |= {"seconds": plan.seconds(config), "train_cases": names[0], "validation_cases": names[1]}
         say(json.dumps(content, indent=1))
     else:
         say_plan(plan, sides, model, config)
@@ -192,9 +237,10 @@ def _say_scores(info: ModelInfo, output: Path) -> None:
     for name, dice in info.validation_dice.items():
         old = info.parent_dice.get(name)
         say(f"{name}: Dice {dice:.3f}" + (f", before {old:.3f}" if old is not None else ""))
+    for name, dice in info.base_dice.items():
+        say(f"{name}, known before: Dice {dice:.3f}, before {info.parent_base_dice[name]:.3f}")
     score = "not validated" if info.mean_dice is None else f"mean Dice per volume {info.mean_dice:.3f}"
     assert info.training
     epochs = "" if info.epoch == info.training.epochs else f", after epoch {info.epoch} of {info.training.epochs}"
-    minutes = info.provenance.seconds / 60
     say(f"{output / REPORT_FILE} shows how it went")
-    say(f"{output}: {score}{epochs}, {minutes:.0f} min on {info.provenance.device}")
+    say(f"{output}: {score}{epochs}, {in_words(info.provenance.seconds)} on {info.provenance.device}")

@@ -89,7 +89,12 @@ class Case:
     @property
     def has_truth(self) -> bool:
         """Whether it is known of at least one slice what is tumour: by a manual mask or a correction."""
-        return self.has_masks or any(file for _, file in self.corrections)
+        return self.has_masks or self.corrected_slices > 0
+
+    @property
+    def corrected_slices(self) -> int:
+        """How many slices have a mask that a person made afterwards."""
+        return sum(file is not None for _, file in self.corrections)
 
     @property
     def patient(self) -> str:

@@ -35,17 +35,15 @@ class Checkpoint(Settings):
     scaler: Mapping[str, int | float] = {}
 
 
-def save_checkpoint(
-    folder: Path, state: Checkpoint, averaged: nn.Module, teach: TrainingStep, generator: Generator
-) -> None:
-    """Write the network, its average, the optimiser and the random generator."""
+def save_checkpoint(folder: Path, state: Checkpoint, averaged: nn.Module, teach: TrainingStep, drawn: Tensor) -> None:
+    """Write the network, its average, the optimiser and the state of the random generator after the last batch."""
     tensors = {f"network.{name}": tensor for name, tensor in read_weights(teach.network).items()}
     tensors |= {f"averaged.{name}": tensor for name, tensor in read_weights(averaged).items()}
     for number, values in teach.optimizer.state_dict()["state"].items():
         known = {name: value for name, value in values.items() if value is not None}
         tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in known.items()}
     if state.losses:
-        tensors["random.generator"] = generator.get_state()
+        tensors["random.generator"] = drawn
     state = state.model_copy(update={"at_once": teach.at_once, "scaler": teach.scaler.state_dict()})
     _write(folder / CHECKPOINT_FILE, tensors, {"state": state.model_dump_json()})
 

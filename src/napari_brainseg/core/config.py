@@ -281,10 +281,26 @@ class AugmentationConfig(Settings):
         return next((name for name in AUGMENTATIONS if self == self.model_validate(name)), None)
 
 
-class TrainConfig(Settings):
-    """How a network is trained."""
+FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3}
+"""What is set differently where there is a model to start from: it has learned most of it, and must not forget it."""
 
-    epochs: int = Field(30, ge=1, title="Epochs", description="Passes over the training slices.")
+AIMS: Mapping[str, Mapping[str, Any]] = {
+    "overlap": {"loss": "dice_bce", "missed_weight": 0.7},
+    "missing less": {"loss": "tversky", "missed_weight": 0.7},
+    "fewer false alarms": {"loss": "tversky", "missed_weight": 0.3},
+}
+"""What a training can be optimised for in plain words, and the settings that this stands for."""
+
+
+class TrainConfig(Settings):
+    """How a network is trained; `default` gives what suits the start."""
+
+    epochs: int = Field(
+        30,
+        ge=1,
+        title="Epochs",
+        description=f"Passes over the training slices; from a trained model {FINE_TUNING['epochs']} by default.",
+    )
     epoch_slices: int = Field(
         0, ge=0, title="Slices per epoch", description="Slices drawn per epoch; 0 takes twice the tumour slices."
     )
@@ -307,7 +323,7 @@ class TrainConfig(Settings):
     )
     missed_weight: Probability = Field(
         0.7,
-        title="Weight of missed voxels",
+        title="Missed weight",
         description="Tversky loss: share of the blame that missed voxels get, the rest goes to those too many.",
     )
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
@@ -315,7 +331,12 @@ class TrainConfig(Settings):
     )
     momentum: float = Field(0.9, ge=0, lt=1, title="Momentum", description="Nesterov momentum of SGD.")
     weight_decay: float = Field(0.01, ge=0, title="Weight decay", description="The optimiser's pull towards zero.")
-    learning_rate: float = Field(2e-3, gt=0, title="Learning rate", description="Highest rate of the schedule.")
+    learning_rate: float = Field(
+        2e-3,
+        gt=0,
+        title="Learning rate",
+        description=f"Highest rate of the schedule; from a trained model {FINE_TUNING['learning_rate']} by default.",
+    )
     schedule: Literal["one-cycle", "cosine", "plateau", "cyclical", "constant"] = Field(
         "one-cycle", title="Schedule", description="How the learning rate rises and falls."
     )
@@ -361,6 +382,16 @@ class TrainConfig(Settings):
     threads: int = Field(0, ge=0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
     seed: int = Field(0, ge=0, title="Seed", description="Start of every random draw.")
     augmentation: AugmentationConfig = Field(AugmentationConfig(), title="Augmentation")
+
+    @classmethod
+    def default(cls, *, fine_tunes: bool) -> Self:
+        """Settings where none are given: those of a model to start from are shorter and gentler."""
+        return cls.model_validate(FINE_TUNING if fine_tunes else {})
+
+    @property
+    def aim(self) -> str | None:
+        """Which of `AIMS` these settings are, None if they are of one's own."""
+        return next((name for name, settings in AIMS.items() if self == self.changed(settings)), None)
 
     @property
     def step_slices(self) -> int:

@@ -140,7 +140,8 @@ class Corrections:
         predicted : ndarray, optional
             (Z, Y, X): what the model said; without it, what was said when the slice was first corrected, else nothing.
         state : {"auto", "edited", "accepted", "flagged"}, optional
-            The state they get. If it is not given, they are edited, or auto again where they are as predicted.
+            The state they get. If it is not given, they are edited, or auto again where they are as predicted. With
+            "auto" the correction is taken back: the prediction counts again, whatever it may be by then.
         reviewer : str
             Who did it.
         seconds : float
@@ -162,6 +163,7 @@ class Corrections:
                     on_disk, was = self._read(z), reviews.get(number, SliceReview())
                     base = self._base(z, None if predicted is None else predicted[z])
                     changed = int(np.count_nonzero(mask[z] != (np.uint8(0) if base is None else base)))
+                    changed = 0 if state == "auto" else changed
                     new_state = state or ("edited" if changed else "auto")
                     is_other = not _same(on_disk, self._planes.get(z)) and not _same(on_disk, mask[z])
                     if is_other:
@@ -182,6 +184,15 @@ class Corrections:
                 raise
             self._record(reviews)
         return Saved(self.ledger, tuple(overtaken))
+
+    def predicted(self, z: int) -> Mask | None:
+        """What the slice at a position along Z was first corrected from; None if that is not known, or it was not."""
+        return self._base(z, None)
+
+    def forget(self, slices: Iterable[int]) -> None:
+        """Take these slices as never read: saving one keeps what somebody else made of it as a former version."""
+        for z in slices:
+            self._planes.pop(z, None)
 
     def versions(self, z: int) -> list[Version]:
         """Former masks of the slice at a position along Z, the latest first."""

@@ -3,20 +3,24 @@
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Generator, distributed, nn
+from torch import Generator, Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from .config import TrainConfig
 from .devices import Device
 from .networks import read_weights
+from .runs import read_state
 
 _T = TypeVar("_T")
+_ENDED = "ended"
+_LOST = "another process of this training ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,13 @@ class Team:
         Number of this process; 0 leads: it alone writes and reports.
     size : int
         How many there are.
+    board : torch.distributed.Store, optional
+        Where each can leave word for the others.
     """
 
     rank: int = 0
     size: int = 1
+    board: Any = None
 
     @property
     def leads(self) -> bool:
@@ -44,9 +51,7 @@ class Team:
         return items[self.rank :: self.size]
 
     def split(self, generator: Generator) -> Generator:
-        """Draws of this process alone; the generator given stays the same in all of them."""
-        if self.size == 1:
-            return generator
+        """Draws of this process alone; the generator given goes on alike in all of them, however many they are."""
         seed = int(torch.randint(2**31, (1,), generator=generator))
         return Generator().manual_seed(seed + self.rank)
 
@@ -58,14 +63,21 @@ class Team:
         distributed.all_gather_object(values, value)
         return [value for value in values if value is not None]
 
+    def whole(self, share: Tensor) -> Tensor:
+        """What all processes have, one after another; in it, the gradient of what this one has is that of the team."""
+        return share if self.size == 1 else _Whole.apply(share, self)  # type: ignore[no-untyped-call]
+
     def synchronised(self, network: nn.Module, device: Device) -> nn.Module:
-        """Return the network with gradients that are the mean over the team; batch normalisation, too, on CUDA."""
+        """Return the network with gradients and batch normalisation of the whole team's batch."""
         if self.size == 1:
             return network
-        if device.name != "cuda":
-            return DistributedDataParallel(network)
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # in place: no layer of ours is one itself
-        return DistributedDataParallel(network, [torch.cuda.current_device()])
+        if device.name == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(network)  # in place: no layer of ours is one itself
+            return DistributedDataParallel(network, [torch.cuda.current_device()])
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.__class__ = _TeamBatchNorm  # PyTorch's own needs CUDA
+        return DistributedDataParallel(network)
 
     @torch.no_grad()
     def align(self, network: nn.Module) -> None:
@@ -75,6 +87,59 @@ class Team:
                 whole = tensor.contiguous()
                 distributed.broadcast(whole, 0)
                 tensor.copy_(whole)
+
+
+class _Whole(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, share: Tensor, team: Team) -> Tensor:
+        context.team = team
+        parts = [torch.empty_like(share) for _ in range(team.size)]
+        distributed.all_gather(parts, share.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        team = context.team
+        return gradient.chunk(team.size)[team.rank] * team.size, None  # of which the mean over the team is taken
+
+
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, value: Tensor) -> Tensor:
+        return _mean(value)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return _mean(gradient)
+
+
+def _mean(value: Tensor) -> Tensor:
+    total = value.clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
+
+
+class _TeamBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over the whole team's batch, of which every process has as many pixels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(images)
+        plain = images.float()
+        mean: Tensor = _Mean.apply(plain.mean((0, 2, 3)))  # type: ignore[no-untyped-call]
+        centred = plain - mean.view(-1, 1, 1)
+        variance: Tensor = _Mean.apply(centred.square().mean((0, 2, 3)))  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            count = images.numel() // len(mean) * distributed.get_world_size()
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            assert self.momentum is not None
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias.view(-1, 1, 1), centred, scale.view(-1, 1, 1)).to(images.dtype)
 
 
 @contextmanager
@@ -97,11 +162,50 @@ def joined_team(config: TrainConfig, device: Device) -> Iterator[Team]:
         )
     if device.name == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if device.name == "cuda" else "gloo")
+    board, rank, _ = next(rendezvous("env://"))
+    backend = "nccl" if device.name == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=board, rank=rank, world_size=size)
     try:
-        yield Team(distributed.get_rank(), size)
+        yield Team(rank, size, board)
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def shared_end(team: Team, output: Path) -> Iterator[None]:
+    """While the block runs, an error in one process ends all, and the others say what it was.
+
+    Raises
+    ------
+    ConnectionError
+        If another process ended.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if team.board is None:
+            raise
+        if not _is_lost(error):
+            team.board.set(_ENDED, str(error) or type(error).__name__)
+            raise
+        word = _last_word(team, output)
+        whole = f"{_LOST}: {word}; it can be resumed after the last epoch"
+        raise ConnectionError(word if word.startswith(_LOST) else whole) from error
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether it is the connection to another process that failed; Gloo has no exception of its own."""
+    return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _last_word(team: Team, output: Path) -> str:
+    state = None if team.leads else read_state(output)
+    if state and state.status == "failed":  # the leading process, and the board may have gone with it
+        return state.message
+    with suppress(distributed.DistError):
+        if team.board.check([_ENDED]):
+            return str(team.board.get(_ENDED), "utf-8")
+    return "it was killed, or its computer was"
 
 
 @contextmanager

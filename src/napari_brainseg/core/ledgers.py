@@ -1,15 +1,14 @@
 """What a person has done with each slice: state, who, when, how long, how much."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from .config import Settings
-from .files import atomic_path, file_name
+from .files import atomic_path
 from .workspaces import Workspace
 
 ReviewState = Literal["auto", "edited", "accepted", "flagged"]
@@ -78,7 +77,7 @@ def read_ledger(workspace: Workspace, case: str) -> CaseLedger:
     ValueError
         If the file is damaged, or was written by a newer version.
     """
-    path = _path(workspace, case)
+    path = workspace.ledger_file(case)
     try:
         ledger = CaseLedger.model_validate_json(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -100,8 +99,18 @@ def read_ledgers(workspace: Workspace) -> list[CaseLedger]:
 
 def write_ledger(workspace: Workspace, ledger: CaseLedger) -> None:
     """Write what was done with a case; the caller holds the lock of the case."""
-    with atomic_path(_path(workspace, ledger.case)) as temporary:
+    with atomic_path(workspace.ledger_file(ledger.case)) as temporary:
         temporary.write_text(ledger.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def reviewed_slices(workspace: Workspace, slices: Mapping[str, Sequence[int]]) -> dict[str, set[int]]:
+    """Positions along Z of the slices that were edited or accepted, of cases given with their slice numbers."""
+    reviewed = {}
+    for name, all_numbers in slices.items():
+        states = read_ledger(workspace, name).slices
+        numbers = {number for number, review in states.items() if review.state in TRUE_STATES}
+        reviewed[name] = {z for z, number in enumerate(all_numbers) if number in numbers}
+    return reviewed
 
 
 def efforts(ledgers: list[CaseLedger]) -> list[Effort]:
@@ -114,7 +123,3 @@ def efforts(ledgers: list[CaseLedger]) -> list[Effort]:
         Effort(sha, len(found), sum(one.seconds for one in found), sum(one.voxels_changed for one in found))
         for sha, found in rounds.items()
     ]
-
-
-def _path(workspace: Workspace, case: str) -> Path:
-    return workspace.ledger / f"{file_name(case)}.json"

@@ -16,8 +16,8 @@ from .networks import SpaceToDepth, read_weights
 class TrainingStep:
     """Teaches a network some slices, a batch at a time, and keeps going when memory runs out: with smaller batches.
 
-    The gradient stays that of all slices; only batch normalisation and the Dice loss see each batch alone. Weights that
-    need no gradient are left as they are.
+    The gradient stays that of all slices; only batch normalisation and the Dice loss see each batch alone, but all of
+    it in a team. Weights that need no gradient are left as they are.
 
     Parameters
     ----------
@@ -100,7 +100,8 @@ class TrainingStep:
         for part, part_masks in zip(images.split(self.at_once), masks.split(self.at_once), strict=True):
             with self._device.autocast():
                 logits = self._synchronised(part.contiguous(memory_format=self.network.memory_format))
-            loss = self._loss(logits.float(), part_masks) * (len(part) / len(images))
+            logits, part_masks = self._team.whole(logits.float()), self._team.whole(part_masks)
+            loss = self._loss(logits, part_masks) * (len(part) / len(images))
             self.scaler.scale(loss).backward()
             whole += float(loss.detach())
         return whole
@@ -108,7 +109,12 @@ class TrainingStep:
     def _use_less(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         free_memory()
-        if self.at_once == 1 or self._team.size > 1:  # the others would wait for gradients that do not come
+        if self._team.size > 1:  # the others wait for gradients that do not come
+            raise MemoryError(
+                f"not enough memory on the {self._device.name} for {self.at_once} slices, the share of one process: "
+                "train anew with a smaller batch, or resume where there is more"
+            )
+        if self.at_once == 1:
             raise MemoryError(
                 f"not enough memory on the {self._device.name} to train on even one slice: choose a smaller window or "
                 "network, or resume where there is more"
@@ -126,11 +132,12 @@ def create_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opt
     rate, decay = config.learning_rate, config.weight_decay
     match config.optimizer:
         case "adamw":
-            return torch.optim.AdamW(weights, rate, weight_decay=decay)
+            return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
         case "adam":
-            return torch.optim.Adam(weights, rate, weight_decay=decay)
+            return torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
         case "sgd":
-            return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay, nesterov=config.momentum > 0)
+            nesterov = config.momentum > 0
+            return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay, nesterov=nesterov, fused=True)
 
 
 @torch.no_grad()

@@ -42,3 +42,8 @@ def ignore_progress(_: Progress) -> None:
 def is_leading() -> bool:
     """Whether this process may report: it is alone, or the first of several that were started together."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def is_one_of_several() -> bool:
+    """Whether several processes were started together to share the work."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

@@ -118,9 +118,10 @@ def read_folds(path: Path) -> list[list[str]]:
 
 def rehearsed_patients(train_cases: Sequence[Case], parent: ModelInfo | None) -> frozenset[str]:
     """Training patients that the model to start from knows as they are, uncorrected; none where there are no others."""
-    seen = {patient_of(name) for name in parent.seen_cases} if parent else set()
-    new = {case.patient for case in train_cases if case.corrections} | {case.patient for case in train_cases} - seen
-    return frozenset({case.patient for case in train_cases} - new if new else ())
+    known = {patient_of(name) for name in parent.seen_cases} if parent else set()
+    patients = {case.patient for case in train_cases}
+    new = {case.patient for case in train_cases if case.corrected_slices} | (patients - known)
+    return frozenset(patients - new if new else ())
 
 
 def worth_of(validation: Sequence[Case]) -> str:

@@ -2,27 +2,29 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from .augmentation import augment
+from .batches import made_ahead
 from .cases import Case
 from .checkpoints import Checkpoint, keep_weights, load_best, load_checkpoint, save_best, save_checkpoint
 from .config import ModelConfig, TrainConfig
 from .devices import choose_training_device
-from .distribution import joined_team, writing_place
+from .distribution import joined_team, shared_end, writing_place
 from .losses import create_loss
 from .model_folders import ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
-from .networks import create_network, freeze_encoder
+from .networks import SpaceToDepth, create_network, freeze_encoder
 from .optimisation import TrainingStep, average_weights
 from .progress import Cancelled, OnProgress, Progress, ignore_progress
 from .runs import CHECKPOINT_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
-from .sampling import Sampler, cache_folder, make_batch, read_samples
+from .sampling import Sample, Sampler, cache_folder, make_batch, read_samples
 from .schedules import best_epoch, epochs_without_gain, learning_rate
 from .splits import rehearsed_patients
 from .tensorboards import TensorBoard
@@ -30,6 +32,9 @@ from .training_checks import check_cases, check_folder, check_network, check_set
 from .training_pace import TrainingPace
 from .training_reports import write_training_report
 from .validation import PreviewSlices, Validation, validate
+
+_REMEMBERED = 5
+"""Patients that the parent had learned from, on whom it is measured what was forgotten."""
 
 
 def train(
@@ -60,7 +65,7 @@ def train(
     model : ModelConfig, optional
         The network; the parent's if it is not given, and no other if there is one.
     config : TrainConfig, optional
-        How to train.
+        How to train; `TrainConfig.default` if it is not given.
     parent : str or Path, optional
         A model to start from.
     resume : bool
@@ -95,7 +100,7 @@ def train(
         raise ValueError(f"{output} holds no run to resume")
     if before:
         model, config, parent = model or before.model, config or before.training, parent or before.parent
-    config = config or TrainConfig()
+    config = config or TrainConfig.default(fine_tunes=parent is not None)
     start = load_model(parent) if parent else None
     run = _run_of(train_cases, validation_cases, model, config, start.info if start else None).model_copy(
         update={"parent": _place_of(parent) if parent else None, "command": command}
@@ -108,7 +113,7 @@ def train(
         return any(team.gather(is_stop_asked(output)))
 
     def report_reading(report: Progress) -> None:
-        if is_stop_asked(output):
+        if team.size == 1 and is_stop_asked(output):  # a team looks together, after all have read
             raise Cancelled("stopped before the first step")
         state.update(message=f"reading case {report.done} of {report.total}")
         on_progress(report)
@@ -127,12 +132,16 @@ def train(
         joined_team(config, device) as team,
         writing_place(output, team) as place,
         StateFile(place, config.epochs) as state,
+        shared_end(team, output),
         cache_folder(every_case, config, place, on_progress) as cache,
+        ThreadPoolExecutor(1) as worker,
     ):
         team.gather(None)  # none goes on before all have looked at what is in the folder
         samples = read_samples(train_cases, model, cache, report_reading)
         unseen = read_samples(validation_cases, model, cache, report_reading)
-        sampler = Sampler(samples, config, rehearsed_patients(train_cases, start.info if start else None))
+        rehearsed = rehearsed_patients(train_cases, start.info if start else None)
+        remembered = [sample for sample in samples if sample.patient in rehearsed][:_REMEMBERED]
+        sampler = Sampler(samples, config, rehearsed)
         if not resume:
             write_run(place, run)
 
@@ -146,6 +155,7 @@ def train(
         teach = TrainingStep(network, config, device, tell, team)
         generator = Generator()
         done = load_checkpoint(output, averaged, teach, generator) if resume else Checkpoint()
+        drawn = generator.get_state()
         notes += done.notes
         epoch, losses, dice, parent_dice = done.epoch, list(done.losses), dict(done.dice), done.parent_dice
         pace = TrainingPace(config, sampler.steps, done.seconds)
@@ -153,11 +163,16 @@ def train(
         previews = PreviewSlices(unseen or samples, place, model, device, "" if unseen else ", training")
         judged: Validation | None = None
 
-        def judge() -> Validation:
-            team.align(averaged)
-            found = validate(averaged, unseen, model, device, loss, tell, report_validation, team)
+        def judge(network: SpaceToDepth = averaged, cases: Sequence[Sample] = unseen) -> Validation:
+            team.align(network)
+            found = validate(network, cases, model, device, loss, tell, report_validation, team)
             pace.took("validation")
             return found
+
+        def make() -> tuple[Tensor, Tensor, Tensor]:
+            images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
+            images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
+            return images, masks, generator.get_state()
 
         def save() -> None:
             now = Checkpoint(
@@ -168,7 +183,7 @@ def train(
                 dice=dice,
                 parent_dice=parent_dice,
             )
-            save_checkpoint(place, now, averaged, teach, generator)
+            save_checkpoint(place, now, averaged, teach, drawn)
 
         if start and not done.seconds:
             parent_dice = judge().dice
@@ -180,10 +195,9 @@ def train(
                 generator.manual_seed(_epoch_seed(config, epoch))
             torch.manual_seed(_epoch_seed(config, epoch))
             network.train()
-            while len(losses) < sampler.steps:
+            for batch in made_ahead(worker, make, sampler.steps - len(losses)):
+                images, masks, drawn = batch
                 step = epoch * sampler.steps + len(losses)
-                images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
-                images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
                 rate = learning_rate(config, step, config.epochs * sampler.steps, dice)
                 losses.append(fmean(team.gather(teach(images, masks, rate))))
                 average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
@@ -234,8 +248,17 @@ def train(
             notes.append(f"weights of epoch {kept} of {epoch}, chosen by the validation Dice, which flatters them")
         if unseen and (judged is None or losses):
             judged = judge()
+        forgotten: dict[str, Mapping[str, float]] = {}
+        if parent and remembered:
+            before_it = load_model(parent).network.to(device.name)
+            forgotten = {
+                "base_dice": judge(cases=remembered).dice,
+                "parent_base_dice": judge(before_it, remembered).dice,
+            }
         info = _info_of(run, start.info if start else None).model_copy(
             update={
+                **forgotten,
+                "corrected_slices": {case.name: case.corrected_slices for case in train_cases if case.corrected_slices},
                 "name": output.name,
                 "epoch": kept,
                 "validation_dice": judged.dice if judged else {},

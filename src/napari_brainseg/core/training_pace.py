@@ -1,11 +1,64 @@
-"""How long a training took so far, and how long it goes on."""
+"""How long a training would take, how long it took so far, and how long it goes on."""
 
+import math
 import time
+from dataclasses import dataclass
 from typing import Literal
 
 from .config import TrainConfig
 
 Part = Literal["step", "validation", "saving"]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPace:
+    """How long the parts of a training take, as they were measured before it.
+
+    Attributes
+    ----------
+    steps : int
+        Of an epoch.
+    step_seconds, validation_seconds : float
+        A step and a whole validation.
+    validates_parent : bool
+        Whether there is one before the first epoch.
+    """
+
+    steps: int
+    step_seconds: float
+    validation_seconds: float
+    validates_parent: bool
+
+    @property
+    def epoch_seconds(self) -> float:
+        """An epoch without validation."""
+        return self.steps * self.step_seconds
+
+    def seconds(self, config: TrainConfig) -> float:
+        """All epochs and validations."""
+        validations = math.ceil(config.epochs / config.validate_every) + self.validates_parent
+        return config.epochs * self.epoch_seconds + validations * self.validation_seconds
+
+    def epochs_within(self, minutes: float, config: TrainConfig) -> int:
+        """How many epochs, at most, end with their validations within so many minutes.
+
+        Raises
+        ------
+        ValueError
+            If not even one does.
+        """
+        rest = minutes * 60 - self.validates_parent * self.validation_seconds
+        cycle = config.validate_every * self.epoch_seconds + self.validation_seconds
+        cycles = max(math.floor(rest / cycle), 0)
+        more = math.floor((rest - cycles * cycle - self.validation_seconds) / self.epoch_seconds)
+        epochs = cycles * config.validate_every + max(more, 0)
+        if not epochs:
+            least = self.seconds(config.changed({"epochs": 1})) / 60
+            raise ValueError(
+                f"one epoch takes about {least:.1f} min on this machine and does not end within {minutes:g} min: allow "
+                "more time, or draw fewer slices per epoch"
+            )
+        return epochs
 
 
 class TrainingPace:

@@ -27,6 +27,7 @@ from .sampling import Sample, Sampler, count_steps, make_batch, read_samples
 from .segmentation import Runner, predict
 from .splits import rehearsed_patients
 from .training_checks import check_cases, check_network, check_settings
+from .training_pace import MeasuredPace
 
 _STEPS = 3
 
@@ -41,8 +42,8 @@ class Side:
     tumour_slices: int
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan(MeasuredPace):
     """What a training would do, take and cost.
 
     Attributes
@@ -59,10 +60,6 @@ class TrainingPlan:
         Whether the images are kept on the disk.
     step_bytes : int
         The most that the process, or the GPU, held while steps were measured.
-    steps : int
-        Of an epoch.
-    step_seconds, validation_seconds, seconds : float
-        A step as it was measured, a whole validation and the whole training as they follow from it.
     """
 
     training: Side
@@ -74,10 +71,6 @@ class TrainingPlan:
     free_bytes: int
     on_disk: bool
     step_bytes: int
-    steps: int
-    step_seconds: float
-    validation_seconds: float
-    seconds: float
 
     @property
     def most_bytes(self) -> int:
@@ -98,7 +91,7 @@ def plan_training(
 
     Parameters and errors are those of `train`. All masks are read, but the images of one case only.
     """
-    config = config or TrainConfig()
+    config = config or TrainConfig.default(fine_tunes=parent is not None)
     start = load_model(parent) if parent else None
     if start and model:
         check_network(start.info.model, model)
@@ -135,9 +128,6 @@ def plan_training(
         on_progress(Progress("measuring", number + 1, _STEPS))
     step_bytes = _most_bytes(device.name)
     slice_seconds = _seconds_of_segmenting(sample, model, Runner(network, device, 8, tta=False))
-    validation_seconds = slice_seconds * validation.slices
-    validations = sum(map(config.validates_after, range(1, config.epochs + 1)))
-    validations += bool(start)
     return TrainingPlan(
         training=training,
         validation=validation,
@@ -150,8 +140,8 @@ def plan_training(
         step_bytes=step_bytes,
         steps=steps,
         step_seconds=step_seconds,
-        validation_seconds=validation_seconds,
-        seconds=config.epochs * steps * step_seconds + validations * validation_seconds,
+        validation_seconds=slice_seconds * validation.slices,
+        validates_parent=start is not None,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.durations import in_words
 from .colours import AGREE, MANUAL, PREDICTION
 from .config import CHANNELS, FLAIR, Settings
 from .dot_plots import plot_dice
@@ -54,6 +55,7 @@ def write_training_report(folder: Path, info: ModelInfo, worst: Mapping[str, Wor
     page = render_page(
         "training.html",
         info=info,
+        duration=in_words(info.provenance.seconds),
         dice=dice,
         parent_mean=_mean(info.parent_dice),
         plot=plot_dice(groups, POOR_DICE) if dice else None,

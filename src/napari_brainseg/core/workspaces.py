@@ -21,8 +21,9 @@ class Workspace:
     Attributes
     ----------
     folder : Path
-        Holds ``corrections/CASE/`` (masks in Kaggle's layout), ``ledger/CASE.json``, ``runs/`` (each run becomes a
-        model) and ``models.json`` (which of them was adopted when). It is made when something is first written.
+        Holds ``corrections/CASE/`` (masks in Kaggle's layout), ``ledger/CASE.json``, ``queue.json`` (what to correct
+        next), ``runs/`` (each run becomes a model) and ``models.json`` (which of them was adopted when). It is made
+        when something is first written.
     """
 
     folder: Path
@@ -35,6 +36,15 @@ class Workspace:
     def ledger(self) -> Path:
         """Folder of what is known of each slice, a file per case."""
         return self.folder / LEDGER_FOLDER
+
+    def ledger_file(self, case: str) -> Path:
+        """File of what is known of a case's slices."""
+        return self.ledger / f"{file_name(case)}.json"
+
+    @property
+    def queue(self) -> Path:
+        """File that says which slices to correct next."""
+        return self.folder / "queue.json"
 
     @property
     def runs(self) -> Path:

@@ -27,6 +27,7 @@ from ..core.progress import Progress
 from .buttons import allow, make_button, side_by_side
 from .case_details import CaseDetails
 from .case_table import CaseFilter, CaseRow, CaseTable, CaseView
+from .correction_layer import save_corrections
 from .layers import sample_folder
 from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
 from .tabs import raise_tab
@@ -258,7 +259,9 @@ class CasesWidget(QWidget):
 
     def _may_replace(self) -> bool:
         """Whether the case in the viewer may go; asks if a person has changed its mask."""
-        edited = edited_masks(layers_of(self.viewer, self._names))
+        layers = layers_of(self.viewer, self._names)
+        save_corrections(layers)
+        edited = edited_masks(layers)
         if not edited:
             return True
         answer = QMessageBox.question(

@@ -1,8 +1,14 @@
 """What the columns of the tabs are made of: lines of text, parts that fold away, and room to scroll."""
 
+import re
+
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
+
+_LONG = re.compile(r"[/\\_]|[^\s/\\_]{20}")
+"""After which a line may be broken: parts of paths and names, and what is too long for any line."""
 
 
 class Column(QScrollArea):
@@ -30,17 +36,36 @@ def stack(inside: QWidget, *parts: QWidget) -> QVBoxLayout:
     return layout
 
 
-def text_line(tooltip: str) -> QLabel:
+class TextLine(QLabel):
     """Text that may take several lines; long names are broken rather than widening the column."""
-    line = QLabel()
-    line.setWordWrap(True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = ""
+        self.setWordWrap(True)
+
+    def setText(self, words: str) -> None:
+        """Show words."""
+        self._words = words
+        is_rich = "<" in words
+        super().setText(words if is_rich else _LONG.sub("\\g<0>\u200b", words))
+
+    def text(self) -> str:
+        """Return the words without the places to break them."""
+        return self._words
+
+
+def text_line(tooltip: str) -> TextLine:
+    """Text with a tooltip."""
+    line = TextLine()
     line.setToolTip(tooltip)
     return line
 
 
 def folded(title: str, content: QWidget) -> QCollapsible:
     """A part that is folded away until its title is clicked."""
-    part = QCollapsible(title, collapsedIcon="\u25b8", expandedIcon="\u25be")
+    part = QCollapsible(collapsedIcon=QIcon(), expandedIcon=QIcon())  # its own are black, also where all is dark
+    part.toggled.connect(lambda is_open: part.setText(f"{'▾' if is_open else '▸'}  {title}"))
     part.setContent(content)
     part.collapse(animate=False)
     layout = part.layout()

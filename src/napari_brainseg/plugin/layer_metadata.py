@@ -10,17 +10,18 @@ from ..core.volumes import Volume
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-Role = Literal["manual", "prediction"]
-ROLES: tuple[Role, ...] = ("manual", "prediction")
+Role = Literal["manual", "prediction", "correction"]
+ROLES: tuple[Role, ...] = ("manual", "prediction", "correction")
 """What a mask can be."""
 
 METADATA = "brainseg"
 """Key in ``layer.metadata`` of a dictionary, with those of these that apply:
 
-``volume``: the `Volume` of the case; ``kind``: "image", "manual", "prediction", "disagreement", "probability" or
-"uncertainty"; ``channel``: an image's sequence; ``original``: a mask before edits; ``provenance``: how a prediction was
-made, which slices are done (``slices``, positions along Z) and whether that are all that were wanted (``finished``);
-``result``: what a prediction is tuned with; ``spacing``: the voxel size that a person gave a plain image.
+``volume``: the `Volume` of the case; ``kind``: "image", "manual", "prediction", "correction", "disagreement",
+"probability" or "uncertainty"; ``channel``: an image's sequence; ``original``: a mask before edits, or as it was saved
+last; ``provenance``: how a prediction was made, which slices are done (``slices``, positions along Z) and whether that
+are all that were wanted (``finished``); ``result``: what a prediction is tuned with; ``correction``: where corrections
+are kept; ``spacing``: the voxel size that a person gave a plain image.
 """
 
 
@@ -46,11 +47,11 @@ def kind_of(layer: "Layer") -> str | None:
 
 
 def role_of(layer: "Layer") -> Role | None:
-    """Whether a layer of ours is a manual mask or a prediction, None for whatever else."""
+    """Which kind of mask a layer of ours is, None for whatever else."""
     return next((role for role in ROLES if role == kind_of(layer)), None)
 
 
 def is_edited(layer: "Layer") -> bool:
-    """Whether a mask differs from what was read or predicted; what was undone does not count."""
+    """Whether a mask differs from what was read, predicted or saved; what was undone does not count."""
     original = notes(layer.metadata).get("original")
     return original is not None and not np.array_equal(np.asarray(layer.data), original)

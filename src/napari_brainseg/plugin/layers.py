@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-COLOURS: dict[Role, str] = {"manual": colours.MANUAL, "prediction": colours.PREDICTION}
+COLOURS: dict[Role, str] = {
+    "manual": colours.MANUAL,
+    "prediction": colours.PREDICTION,
+    "correction": colours.CORRECTION,
+}
 """Of masks."""
 
 AXIS_LABELS = ("z", "y", "x")
@@ -113,7 +117,7 @@ def mask_layer(mask: Array, volume: Volume, role: Role) -> LayerData:
         (Z, Y, X), 1 is tumour.
     volume : Volume
         What it belongs to.
-    role : {"manual", "prediction"}
+    role : {"manual", "prediction", "correction"}
         Decides name and colour.
     """
     from napari.utils.colormaps import direct_colormap

@@ -11,7 +11,7 @@ from ..core.config import PostprocessConfig
 from .buttons import allow
 from .form import read_form, show_settings
 from .model_picker import ModelPicker
-from .result_layer import MAPS, ResultLayer, ignore_change, result_of
+from .result_layer import MAPS, ResultLayer, find_result, ignore_change
 from .segment_form import SAVE_FILTERS, SegmentForm
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class ResultControls:
 
     def result_of(self, images: Image | None) -> ResultLayer | None:
         """The result in the viewer that belongs to images."""
-        results = filter(None, map(result_of, self._viewer.layers))
-        return next((result for result in results if images and result.is_of(images)), None)
+        return find_result(self._viewer.layers, images)
 
     def show(self, images: Image | None) -> None:
         """Let the controls be those of the result of these images, if there is one."""
@@ -69,7 +68,12 @@ class ResultControls:
                 former.on_change = ignore_change
             self.show_settings(self.result.settings if self.result else self._settings_after(former))
             self._follow()
-        controls: tuple[Any, ...] = (self._form.threshold, *self._maps.values(), self._form.save_button)
+        controls: tuple[Any, ...] = (
+            self._form.threshold,
+            *self._maps.values(),
+            self._form.save_button,
+            self._form.correct_button,
+        )
         for control in controls:
             allow(control.native, None if self.result else "Segment first.", str(control.tooltip))
         self.show_size()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from psygnal import Signal
 
 from ..core.config import PostprocessConfig
 from ..core.masks import Mask
@@ -16,7 +17,7 @@ from .layers import mask_layer, write_file, write_kaggle
 from .sources import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from napari.components import ViewerModel
 
@@ -35,6 +36,12 @@ def result_of(layer: Layer) -> "ResultLayer | None":
     return result if result and result.layer is layer else None
 
 
+def find_result(layers: "Iterable[Layer]", images: Image | None) -> "ResultLayer | None":
+    """The result among layers that belongs to images."""
+    results = filter(None, map(result_of, layers))
+    return next((result for result in results if images and result.is_of(images)), None)
+
+
 class ResultLayer:
     """A prediction in the viewer, with the probability it was made from; its layer keeps it for the tab's next opening.
 
@@ -51,6 +58,9 @@ class ResultLayer:
     provenance : SegmentationProvenance
         How its slices are made.
     """
+
+    ended = Signal()
+    """A run is over: no more slices come."""
 
     def __init__(
         self,
@@ -82,6 +92,16 @@ class ResultLayer:
         """Whether somebody changed the mask since it was last written, undone changes not counted."""
         return not np.array_equal(np.asarray(self.layer.data), self._written)
 
+    @property
+    def done(self) -> frozenset[int]:
+        """Positions along Z of the slices that were segmented."""
+        return frozenset(self._done)
+
+    @property
+    def predicted(self) -> Mask:
+        """The mask without anybody's edits, a copy."""
+        return self._written.copy()
+
     def is_of(self, images: Image) -> bool:
         """Whether it is the result of these images, or of others of the same case."""
         return self.images is images or volume_of(images) is self.volume
@@ -112,6 +132,7 @@ class ResultLayer:
         self.provenance = provenance or self.provenance
         self.layer.editable = True
         self.apply(self.settings)
+        self.ended.emit()
 
     def apply(self, settings: PostprocessConfig) -> bool:
         """Make the mask anew from the probability; True if edits were put aside, into a hidden layer of their own."""

@@ -5,6 +5,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from ..core.config import CHANNELS, PostprocessConfig, SegmentConfig
+from .buttons import side_by_side
 from .columns import folded, make_primary, text_line
 from .form import settings_form
 
@@ -51,6 +52,9 @@ class SegmentForm(QScrollArea):
         self.save_button = PushButton(
             text="Save mask...", tooltip="Write the mask as NIfTI, a TIFF stack, or a folder with one TIFF per slice."
         )
+        self.correct_button = PushButton(
+            text="Correct...", tooltip="Correct the mask slice by slice in the Review tab, where everything is saved."
+        )
         self.copy_button = PushButton(
             text="Copy as command", tooltip="Copy the command line that does the same in a terminal."
         )
@@ -83,7 +87,7 @@ class SegmentForm(QScrollArea):
             self.size_line,
             self.show_probability.native,
             self.show_uncertainty.native,
-            self.save_button.native,
+            _beside(self.save_button, self.correct_button),
             self.copy_button.native,
             folded("Clean-up", self.clean_up.native),
             folded("Voxel size", _labelled(*self.spacing, self.spacing_button)),
@@ -105,3 +109,10 @@ def _labelled(*controls: ComboBox | FloatSlider | FloatSpinBox | PushButton) -> 
     container.margins = (0, 0, 0, 0)
     native: QWidget = container.native
     return native
+
+
+def _beside(*buttons: PushButton) -> QWidget:
+    row = QWidget()
+    row.setLayout(side_by_side(*(button.native for button in buttons), stretch=(1,) * len(buttons)))
+    row.layout().setContentsMargins(0, 0, 0, 0)
+    return row

@@ -27,6 +27,7 @@ from .result_controls import ResultControls, kept
 from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
 from .sources import set_spacing
+from .tabs import show_tab
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
@@ -225,6 +226,7 @@ class SegmentWidget(SegmentForm):
         self.slice_button.clicked.connect(lambda: self.run(this_slice=True))
         self.advanced.changed.connect(lambda _: self._prepare())
         self.copy_button.clicked.connect(self._copy_command)
+        self.correct_button.clicked.connect(self._correct)
         self.spacing_button.clicked.connect(self._set_spacing)
         self._run_by_key = lambda _: self.run()
         self.viewer.bind_key(_KEY, self._run_by_key, overwrite=True)
@@ -299,6 +301,10 @@ class SegmentWidget(SegmentForm):
         assert clipboard
         clipboard.setText(command)
         show_info(f"Copied: {command}")
+
+    def _correct(self) -> None:
+        if self.result:
+            show_tab(self.viewer, "Review").choose(self.result.images)
 
     def _set_spacing(self) -> None:
         """Give the case a voxel size: all its layers move together, or they would not lie on each other."""

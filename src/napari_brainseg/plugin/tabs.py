@@ -42,22 +42,37 @@ def show_tab(viewer: "napari.Viewer", name: str) -> Any:
         The widget's display name in the manifest.
     """
     manifest = PluginManager.instance().get_manifest(PLUGIN)
-    title = f"{name} ({manifest.display_name})"  # as napari's own menu calls it, which then finds it
-    if title not in viewer.window.dock_widgets:
+    if _full_name(name) not in viewer.window.dock_widgets:
         contribution = next(widget for widget in manifest.contributions.widgets if widget.display_name == name)
         widget: Any = contribution.get_callable()(viewer)
-        viewer.window.add_dock_widget(widget, name=title, area="right", tabify=True)
+        viewer.window.add_dock_widget(widget, name=_full_name(name), area="right", tabify=True)
+    for other in manifest.contributions.widgets:  # also those that napari's own menu has docked
+        if (dock := _dock_of(viewer, other.display_name)) is not None:
+            dock.setWindowTitle(other.display_name)
     raise_tab(viewer, name)
-    return viewer.window.dock_widgets[title]
+    return viewer.window.dock_widgets[_full_name(name)]
+
+
+def find_tab(viewer: "napari.Viewer", name: str) -> Any:
+    """A widget of this plugin if it is docked, else None."""
+    return viewer.window.dock_widgets.get(_full_name(name))
 
 
 def raise_tab(viewer: "napari.Viewer", name: str) -> None:
     """Bring a widget of this plugin to the front if it is docked."""
-    title = f"{name} ({PluginManager.instance().get_manifest(PLUGIN).display_name})"
-    widget = viewer.window.dock_widgets.get(title)
+    if (dock := _dock_of(viewer, name)) is not None:
+        dock.show()
+        dock.raise_()
+
+
+def _full_name(name: str) -> str:
+    """The name by which napari's own menu finds a dock; on a tab it would be cut off, five of them have no room."""
+    return f"{name} ({PluginManager.instance().get_manifest(PLUGIN).display_name})"
+
+
+def _dock_of(viewer: "napari.Viewer", name: str) -> QDockWidget | None:
+    widget = find_tab(viewer, name)
     dock = getattr(widget, "native", widget)
     while dock is not None and not isinstance(dock, QDockWidget):
         dock = dock.parent()
-    if dock is not None:
-        dock.show()
-        dock.raise_()
+    return dock

@@ -60,6 +60,11 @@ class Task(QObject):
         if wait and self._thread.is_alive():
             self._thread.join(wait)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for the work, so many seconds at most, and return whether it is over."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     def report(self, progress: Progress) -> None:
         """Pass progress on; ends the work if a stop was asked for.
 

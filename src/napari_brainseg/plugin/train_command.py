@@ -34,6 +34,8 @@ class TrainingRequest:
         How to train.
     share : float
         Share of patients to validate on.
+    minutes : int or None
+        About how long it may take, in place of the epochs.
     """
 
     folder: Path
@@ -42,13 +44,18 @@ class TrainingRequest:
     model: ModelConfig
     config: TrainConfig
     share: float = VALIDATION_SHARE
+    minutes: int | None = None
 
     def arguments(self) -> list[str]:
         """What follows ``brainseg``."""
         words = ["train", str(self.folder), "--output", str(self.output)]
-        words += ["--from", self.parent] if self.parent else _flags(self.model)
+        words += ["--from", self.parent] if self.parent else _flags(self.model, ModelConfig())
         words += [] if self.share == VALIDATION_SHARE else ["--validation-share", f"{self.share:g}"]
-        return words + _flags(self.config) + _augmentation_flags(self.config.augmentation)
+        config, default = self.config, TrainConfig.default(fine_tunes=self.parent is not None)
+        if self.minutes:
+            words += ["--minutes", str(self.minutes)]
+            config = config.changed({"epochs": default.epochs})
+        return words + _flags(config, default) + _augmentation_flags(config.augmentation)
 
 
 def command_line(arguments: list[str]) -> str:
@@ -79,26 +86,26 @@ def default_output(data: Path, today: date) -> Path:
 def why_not_there(output: Path, cases: list[Case]) -> str:
     """Why a new model cannot go into a folder, as a sentence; empty if it can."""
     if output.exists():
-        return f"{output.name} exists already in {output.parent}: choose another name."
+        return f"The folder {output.name} exists already in {output.parent}: choose another name."
     for case in cases:
         is_folder_of_its_own = case.layout == "slices"
         if is_folder_of_its_own and (case.folder == output or case.folder in output.parents):
-            return f"{output.parent} is inside the folder of case {case.name}: choose another one for the model."
+            return f"The folder {output.parent} is inside that of case {case.name}: choose another one for the model."
     return ""
 
 
 def _augmentation_flags(config: AugmentationConfig) -> list[str]:
     if config == AugmentationConfig():
         return []
-    return ["--augmentation", config.preset] if config.preset else _flags(config)
+    return ["--augmentation", config.preset] if config.preset else _flags(config, AugmentationConfig())
 
 
-def _flags(settings: Settings) -> list[str]:
+def _flags(settings: Settings, default: Settings) -> list[str]:
     """Flags of the settings that are not left at their defaults; groups inside the group are not looked at."""
     words: list[str] = []
     for name, field in type(settings).model_fields.items():
         value, flag = getattr(settings, name), name.replace("_", "-")
-        if value == field.default or isinstance(value, Settings):
+        if value == getattr(default, name) or isinstance(value, Settings):
             continue
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")

@@ -5,12 +5,13 @@ from typing import Any
 from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QProgressBar, QPushButton, QSpinBox, QWidget
 
-from ..core.config import ModelConfig, Settings, TrainConfig
+from ..core.config import AIMS, FINE_TUNING, ModelConfig, Settings, TrainConfig
 from .buttons import side_by_side
 from .columns import folded, make_primary, stack, text_line
 from .form import settings_form
-from .train_augmentation import TrainAugmentation
+from .train_augmentation import OWN, TrainAugmentation
 from .train_command import VALIDATION_SHARE
+from .train_length import TrainLength
 from .train_split import TrainSplit
 
 START = "Start training"
@@ -38,6 +39,12 @@ class TrainForm(QWidget):
         self.model_line = text_line("What is known of the model.")
         self.short = settings_form(TrainConfig, "epochs")
         self.epochs: Any = self.short["epochs"]
+        self.length = TrainLength(self.epochs)
+        self.aim = ComboBox(
+            choices=(*AIMS, OWN),
+            tooltip="What the training minds most: that the masks agree, that no tumour is missed, or that none is "
+            "seen where there is none. The loss under Advanced is what it means.",
+        )
         self.name = QLineEdit()
         self.name.setToolTip("Name of the new model's folder; nothing that exists is overwritten.")
         self.place_button = _button("…", "Choose the folder that the new model's folder goes into.")
@@ -50,6 +57,9 @@ class TrainForm(QWidget):
         self.share.setToolTip("Share of patients that only tell how good the model is; with 0 nobody does.")
         self.augmentation = TrainAugmentation()
         self.advanced = settings_form(TrainConfig, *_plain_fields(TrainConfig, "epochs"))
+        self._typed: set[str] = set()
+        for name in FINE_TUNING:
+            self._control(name).changed.connect(lambda _, name=name: self._typed.add(name))
         self.network = settings_form(ModelConfig, *_plain_fields(ModelConfig))
         self.network_part = folded("Network", self.network.native)
         self.cost_line = text_line("What the training will take on this machine, or why it cannot start.")
@@ -75,11 +85,19 @@ class TrainForm(QWidget):
         )
 
     def show_source(self) -> None:
-        """Show only what has a say in what the training starts from."""
+        """Show only what has a say in what the training starts from, and what suits it where nothing was typed."""
         fine_tunes = self.source.value == FROM_MODEL
         for part in (self.model.native, self.model_line):
             self._rows.setRowVisible(part, fine_tunes)
         self.network_part.setVisible(not fine_tunes)
+        default = TrainConfig.default(fine_tunes=fine_tunes)
+        for name in FINE_TUNING.keys() - self._typed:
+            control = self._control(name)
+            with control.changed.blocked():
+                control.value = getattr(default, name)
+
+    def _control(self, name: str) -> Any:
+        return next(control for form in (self.short, self.advanced) for control in form if control.name == name)
 
     def _model_rows(self) -> QWidget:
         rows = QWidget()
@@ -90,7 +108,8 @@ class TrainForm(QWidget):
             ("Start from", self.source.native),
             ("Model", self.model.native),
             ("", self.model_line),
-            (str(self.epochs.label), self.epochs.native),
+            ("Train for", self.length),
+            ("Optimise for", self.aim.native),
             ("Validate on", self.share),
             ("New model", _row(self.name, self.place_button)),
         ):

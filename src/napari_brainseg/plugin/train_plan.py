@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from ..core.config import TrainConfig
-from .durations import in_words
+from ..core.durations import in_words
+from ..core.training_pace import MeasuredPace
 from .task import Task
 from .train_command import TrainingRequest
 
@@ -15,16 +15,27 @@ _WAIT = 0.1
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """What a dry run found: kind of device, seconds of an epoch with its share of validation, memory."""
+    """What a dry run found: kind of device, pace, memory."""
 
     device: str
-    epoch_seconds: float
+    pace: MeasuredPace
     gigabytes: float
 
-    def words(self, epochs: int) -> str:
-        """As one line."""
-        total = "" if epochs == 1 else f", {epochs} epochs, about {in_words(epochs * self.epoch_seconds)}"
-        return f"{in_words(self.epoch_seconds)} per epoch on {self.device}{total}; {self.gigabytes:.1f} GB."
+    def words(self, request: TrainingRequest) -> str:
+        """As one line.
+
+        Raises
+        ------
+        ValueError
+            If there is no time for a single epoch.
+        """
+        config, minutes = request.config, request.minutes
+        if minutes:
+            config = config.changed({"epochs": self.pace.epochs_within(minutes, config)})
+        seconds, epochs = self.pace.seconds(config), config.epochs
+        count = f"{epochs} epoch{'s' * (epochs != 1)}"
+        total = f"{count} within {minutes} min" if minutes else f"{count}, about {in_words(seconds)}"
+        return f"{in_words(seconds / epochs)} per epoch on {self.device}, {total}; {self.gigabytes:.1f} GB."
 
 
 def measure_cost(request: TrainingRequest, task: Task) -> TrainingCost:
@@ -47,10 +58,10 @@ def measure_cost(request: TrainingRequest, task: Task) -> TrainingCost:
     if process.returncode:
         lines = [line for line in problems.splitlines() if line.strip()] or [f"exit code {process.returncode}"]
         raise ValueError(lines[-1].removeprefix("brainseg: "))
-    return read_plan(plan, request.config)
+    return read_plan(plan)
 
 
-def read_plan(plan: str, config: TrainConfig) -> TrainingCost:
+def read_plan(plan: str) -> TrainingCost:
     """Cost as a dry run tells it in JSON.
 
     Raises
@@ -58,10 +69,9 @@ def read_plan(plan: str, config: TrainConfig) -> TrainingCost:
     ValueError
         If a figure is missing.
     """
-    validations = sum(map(config.validates_after, range(1, config.epochs + 1))) / config.epochs
     try:
         found = json.loads(plan)
-        seconds = found["step_seconds"] * found["steps"] + found["validation_seconds"] * validations
-        return TrainingCost(found["device"].split()[0].rstrip(","), seconds, found["most_bytes"] / 1e9)
+        pace = MeasuredPace(**{field.name: found[field.name] for field in fields(MeasuredPace)})
+        return TrainingCost(found["device"].split()[0].rstrip(","), pace, found["most_bytes"] / 1e9)
     except KeyError as error:
         raise ValueError(f"the dry run does not tell {error}") from error

@@ -14,6 +14,7 @@ from ..core import colours
 from ..core.runs import Previews
 from ..core.volumes import Array
 from .columns import stack, text_line
+from .sentences import as_sentence
 
 _COLUMNS = 2
 _GAP = 4
@@ -37,8 +38,7 @@ class TrainPreviews(QWidget):
         self._grid = QGridLayout(grid)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(_GAP)
-        for column in range(_COLUMNS):
-            self._grid.setColumnStretch(column, 1)
+        self._grid.setColumnStretch(0, 1)
         stack(self, self.title, grid, self.slider)
         self.hide()
 
@@ -83,8 +83,9 @@ class TrainPreviews(QWidget):
             self._grid.addWidget(name, 2 * row + 1, column)
             self._pictures.append(picture)
             self._names.append(name)
+        self._grid.setColumnStretch(1, int(count > 1))
         for number, (picture, name) in enumerate(zip(self._pictures, self._names, strict=True)):
-            picture.setVisible(number < count)
+            picture.setVisible(number < count)  # a single one gets all the width
             name.setVisible(number < count)
 
     def _draw(self, _: int = 0) -> None:
@@ -96,9 +97,10 @@ class TrainPreviews(QWidget):
             try:
                 probability = previews.probability(epoch)
             except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                problem = f": the picture of this epoch cannot be read ({error})"
+                problem = f"<br>\u26a0 The picture of this epoch cannot be read: {as_sentence(error)}"
         self.title.setText(_title(epoch) + problem)
-        edge = max((self.width() - _GAP * (_COLUMNS - 1)) // _COLUMNS, 40)
+        columns = min(len(previews.names), _COLUMNS)
+        edge = max((self.width() - _GAP * (columns - 1)) // columns, 40)
         for number, name in enumerate(previews.names):
             calls = None if probability is None else probability[number]
             pixels = draw_preview(previews.images[number], previews.manual[number], calls, edge)

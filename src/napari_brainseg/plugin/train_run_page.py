@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
+from qtpy.QtWidgets import QProgressBar, QWidget
 
+from ..core.durations import in_words
 from ..core.runs import CHECKPOINT_FILE, RunState
 from .buttons import allow, make_button, side_by_side
 from .columns import make_primary, stack, text_line
-from .durations import in_words
+from .sentences import as_sentence
 from .train_curves import TrainCurves
 from .train_outcome import TrainOutcome
 from .train_previews import TrainPreviews
@@ -21,7 +22,7 @@ class TrainRunPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.title = QLabel()
+        self.title = text_line("The run.")
         font = self.title.font()
         font.setBold(True)
         self.title.setFont(font)
@@ -128,7 +129,7 @@ def status_words(view: RunView, *, stopping: bool) -> str:
     """How a run stands, as a sentence."""
     state = view.state
     done = f"{state.epoch} of {state.epochs} epochs" if state else "no epoch"
-    trouble = f" ⚠ {view.problem}." if view.problem and view.problem != view.message else ""
+    trouble = f" ⚠ {as_sentence(view.problem)}" if view.problem and view.problem != view.message else ""
     if view.is_under_way and (stopping or view.status == "stopping"):
         return f"Stopping after {done}: the step at hand is finished first.{trouble}"
     if view.status == "starting" or (view.status == "running" and not (state and state.steps)):
@@ -143,7 +144,7 @@ def status_words(view: RunView, *, stopping: bool) -> str:
         why = f" ({view.message})" if view.message else ""
         kept = "; the weights so far are a model that can be used" if view.info else ""
         return f"Stopped after {done}{why}{kept}.{trouble}"
-    return f"⚠ Failed after {done}: {view.message}{trouble}"
+    return f"⚠ {as_sentence(f'Failed after {done}: {view.message}' if state else view.message)}{trouble}"
 
 
 def _about(view: RunView) -> str:

@@ -11,14 +11,15 @@ from qtpy.QtCore import QSettings, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import qdebounced
 
-from ..core.config import ModelConfig, TrainConfig
+from ..core.config import AIMS, AugmentationConfig, ModelConfig, TrainConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.progress import Progress
 from .buttons import allow
 from .form import read_form
 from .model_picker import ModelPicker
+from .sentences import as_sentence
 from .task import Tasks
-from .train_augmentation import SHEET_TOOLTIP, draw_sheet, show_sheet
+from .train_augmentation import OWN, SHEET_TOOLTIP, draw_sheet, show_sheet
 from .train_command import TrainingRequest, command_line, default_output, why_not_there
 from .train_data import Split, TrainingData, read_training_data, split_data
 from .train_form import COMMAND_TOOLTIP, FROM_MODEL, START_TOOLTIP, TrainForm
@@ -88,12 +89,12 @@ class TrainSetup(TrainForm):
         if self.folder is None or self.output is None:
             raise ValueError(self.why_not_start())
         try:
-            config = read_form(self.advanced, read_form(self.short, TrainConfig()))
-            config = config.changed({"augmentation": self.augmentation.config()})
+            config = self._config().changed({"augmentation": self.augmentation.config()})
             model = read_form(self.network, ModelConfig())
         except ValidationError as error:
             raise ValueError(_first_problem(error)) from error
-        return TrainingRequest(self.folder, self.output, self.parent_model, model, config, self.share.value() / 100)
+        share, minutes = self.share.value() / 100, self.length.minutes
+        return TrainingRequest(self.folder, self.output, self.parent_model, model, config, share, minutes)
 
     def why_not_start(self) -> str:
         """Why a training cannot be started, as a sentence; empty if it can."""
@@ -108,9 +109,9 @@ class TrainSetup(TrainForm):
         try:
             self.request()
         except ValueError as error:
-            return f"{error}."
+            return as_sentence(error)
         if self._why_no_split:
-            return f"{self._why_no_split}."
+            return as_sentence(self._why_no_split)
         return "" if self.split else "The cases are being split."
 
     def follow_cases(self) -> None:
@@ -166,8 +167,9 @@ class TrainSetup(TrainForm):
         self.copy_button.clicked.connect(lambda: self._copy_command())
         self.source.changed.connect(self._source_chosen)
         self.name.textEdited.connect(self._name_edited)
-        for form in (self.short, self.advanced, self.network):
+        for form in (self.short, self.advanced, self.network, self.length):
             form.changed.connect(self._changed)
+        self.aim.changed.connect(self._aim_chosen)
         self.advanced["seed"].changed.connect(lambda _: self._split_later())
         self.share.valueChanged.connect(lambda _: self._split_later())
         self.augmentation.changed.connect(self._changed)
@@ -185,7 +187,7 @@ class TrainSetup(TrainForm):
         self._split_now()
 
     def _not_counted(self, error: Exception) -> None:
-        self._why_no_data = f"{error}."
+        self._why_no_data = as_sentence(error)
         self._changed()
 
     def _split_now(self) -> None:
@@ -223,14 +225,25 @@ class TrainSetup(TrainForm):
         self._changed()
         self._split_later()
 
+    def _aim_chosen(self, name: str) -> None:
+        with self.advanced.changed.blocked():
+            for field, value in AIMS.get(name, {}).items():
+                self.advanced[field].value = value
+        self._changed()
+
+    def _config(self) -> TrainConfig:
+        return read_form(self.advanced, read_form(self.short, TrainConfig()))
+
     def _model_failed(self, error: Exception) -> None:
-        self.say(str(error))
-        show_error(str(error))
+        self.say(as_sentence(error))
+        show_error(as_sentence(error))
 
     def _changed(self, _: Any = None) -> None:
         """Say and allow what the form now means."""
         why = self.why_not_start()
-        self.place_line.setText(f"in {_breakable(self.models_folder)}" if self.models_folder else "")
+        with self.aim.changed.blocked():
+            self.aim.value = self._config().aim or OWN
+        self.place_line.setText(f"in {self.models_folder}" if self.models_folder else "")
         allow(self.start_button, why, START_TOOLTIP)
         allow(self.copy_button, why, COMMAND_TOOLTIP)
         drawing = "The sheet is being drawn." if "sheet" in self._tasks else ""
@@ -252,13 +265,17 @@ class TrainSetup(TrainForm):
             self.cost = None
             self._measure_later()
         if self.cost:
-            self.say(self.cost.words(request.config.epochs))
+            try:
+                self.say(self.cost.words(request))
+            except ValueError as error:
+                self.say(as_sentence(error))
+                allow(self.start_button, as_sentence(error), START_TOOLTIP)
         elif self._measured != _measurable(request) or "measure" in self._tasks:
             self.say("Measuring how long it will take…")
 
     def _measure(self) -> None:
         """Measure in a process of its own, if somebody looks."""
-        if not self.isVisible() or self.why_not_start():
+        if self.visibleRegion().isEmpty() or self.why_not_start():
             return
         request = self._measured = _measurable(self.request())
         self._tasks.begin(
@@ -266,12 +283,12 @@ class TrainSetup(TrainForm):
             lambda task: measure_cost(request, task),
             lambda _: None,
             returned=self._was_measured,
-            failed=lambda error: self.say(f"How long it will take is not known: {error}."),
+            failed=lambda error: self.say(as_sentence(f"How long it will take is not known: {error}")),
         )
 
     def _was_measured(self, cost: TrainingCost) -> None:
         self.cost = cost
-        self.say(cost.words(int(self.epochs.value)))
+        self._changed()
 
     # folders and buttons
 
@@ -317,7 +334,7 @@ class TrainSetup(TrainForm):
         try:
             request = self.request()
         except ValueError as error:
-            self.say(str(error))
+            self.say(as_sentence(error))
             return
         model = self.models.info.model if self.models.info and request.parent else request.model
         cases = [item.case for item in data.cases if item.tumour_slices]
@@ -327,7 +344,7 @@ class TrainSetup(TrainForm):
             lambda _: draw_sheet(cases, config.augmentation, model, config.window),
             lambda _: self._changed(),
             returned=lambda picture: show_sheet(self.window(), folder, picture),
-            failed=lambda error: show_error(str(error)),
+            failed=lambda error: show_error(as_sentence(error)),
         )
         self._changed()
 
@@ -340,16 +357,13 @@ class TrainSetup(TrainForm):
 
 
 def _measurable(request: TrainingRequest) -> TrainingRequest:
-    """What a measurement depends on: neither the name nor, but for a factor, the epochs."""
-    return replace(request, output=request.folder / "nowhere", config=request.config.changed({"epochs": 10}))
+    """What a measurement depends on: neither the name nor how long it is to take."""
+    config = request.config.changed({"epochs": 10})
+    return replace(request, output=request.folder / "nowhere", config=config, minutes=None)
 
 
 def _first_problem(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where} is {first['input']}: {first['msg'].removeprefix('Value error, ')}"
-
-
-def _breakable(path: Path) -> str:
-    """A path that a line can be broken in."""
-    return str(path).replace("/", "/\u200b").replace("\\", "\\\u200b").replace("_", "_\u200b")
+    fields = AugmentationConfig.model_fields | ModelConfig.model_fields | TrainConfig.model_fields
+    title = fields[str(first["loc"][0])].title
+    return f"{title} is {first['input']}: {first['msg'].removeprefix('Value error, ')}"

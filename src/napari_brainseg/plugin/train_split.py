@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QTreeWidget, QTreeWidgetItem, QWidget
 
 from .case_table import grouped
 from .columns import folded, stack, text_line
+from .sentences import as_sentence
 from .train_data import CountedCase, Split, TrainingData, count
 
 Side = tuple[str, Sequence[CountedCase]]
@@ -36,7 +37,7 @@ class TrainSplit(QWidget):
         self.left_out.setText(f"{len(left_out)} case{'s' * (len(left_out) != 1)} left out; why stands in the list.")
         self.left_out.setVisible(bool(left_out))
         worth = split.worth if split else ""
-        self.worth.setText(f"\u26a0 {worth[:1].upper()}{worth[1:]}.")
+        self.worth.setText(f"\u26a0 {as_sentence(worth)}")
         self.worth.setVisible(bool(worth))
         self.cases.setVisible(bool(sides) or bool(left_out))
         _fill_tree(self.tree, sides, left_out)

@@ -10,10 +10,11 @@ from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QSettings, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QShowEvent
-from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QWidget
 
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
 from .columns import Column
+from .sentences import as_sentence
 from .tabs import show_tab
 from .task import Tasks
 from .train_command import TrainingRequest, resume_arguments
@@ -49,6 +50,7 @@ class TrainWidget(Column):
         self._stopping = False
         self._was_under_way = False
         self._question: CloseQuestion | None = None
+        self._dock: QDockWidget | None = None
         self._settings = QSettings("napari-brainseg", "napari-brainseg")
         self._tasks = Tasks(self)
         self._timer = QTimer(self)
@@ -132,12 +134,21 @@ class TrainWidget(Column):
         return bool(super().event(event))
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Take the folder that is open in the Cases tab by now, and ask before the window is closed."""
+        """Ask before the window is closed, and look again at what may have changed meanwhile."""
         super().showEvent(event)
         window = _window_of(self)
         if self._question is None and window is not self:
             self._question = CloseQuestion(window, self._is_followed, self._ask_to_stop, self)
-        self.setup.follow_cases()
+        dock = self.parentWidget()
+        if isinstance(dock, QDockWidget) and dock is not self._dock:
+            self._dock = dock
+            dock.visibilityChanged.connect(self._came_to_front)  # a tab behind others is not hidden, so not shown again
+        self._came_to_front()
+
+    def _came_to_front(self, is_in_front: bool = True) -> None:
+        """Take the folder that is open in the Cases tab by now."""
+        if is_in_front and self._reader is None:
+            self.setup.refresh()
 
     def _is_followed(self) -> bool:
         """Whether a training is under way and this tab, not closed yet, follows it."""
@@ -250,11 +261,12 @@ class TrainWidget(Column):
         self.run_page.curves.set_theme(theme.background.as_hex(), theme.text.as_hex())
 
     def _fail(self, error: Exception) -> None:
+        words = as_sentence(error)
         if self._reader is None:
-            self.setup.say(str(error))
+            self.setup.say(words)
         else:
-            self.run_page.status_line.setText(f"⚠ {error}")
-        show_error(str(error))
+            self.run_page.status_line.setText(f"⚠ {words}")
+        show_error(words)
 
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab; what becomes of the training is asked once the tab is gone."""

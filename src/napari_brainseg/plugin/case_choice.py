@@ -1,0 +1,72 @@
+"""Which of the cases in the viewer is meant."""
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox
+
+from .image_picker import NO_IMAGES
+from .sources import Source, named_sources
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class CaseChoice(QComboBox):
+    """Offers the cases and plain images of a viewer; what is new is taken, else the choice stays while it exists.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose layers are followed until `let_go`.
+    """
+
+    updated = Signal()
+    """Layers came or went, or something else was chosen."""
+
+    def __init__(self, viewer: "ViewerModel") -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._sources: dict[str, Source] = {}
+        self.setToolTip("The case or image layer to correct.")
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(8)
+        events = viewer.layers.events
+        self._signals = (events.inserted, events.removed, events.reordered)
+        for signal in self._signals:
+            signal.connect(self._offer)
+        self.currentIndexChanged.connect(lambda _: self.updated.emit())
+        self._offer()
+
+    @property
+    def source(self) -> Source | None:
+        """What is chosen."""
+        return self._sources.get(self.currentText())
+
+    def choose(self, images: Image) -> None:
+        """Choose the case that these images belong to."""
+        for name, source in self._sources.items():
+            if images in source.layers:
+                self.setCurrentText(name)
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        for signal in self._signals:
+            signal.disconnect(self._offer)
+
+    def _offer(self, _: Any = None) -> None:
+        before, chosen = self._sources, self.source
+        self._sources = named_sources(self._viewer.layers)
+        former = {layer for source in before.values() for layer in source.layers}
+        new = [name for name, source in self._sources.items() if former.isdisjoint(source.layers)]
+        same = [
+            name for name, source in self._sources.items() if chosen and not {*source.layers}.isdisjoint(chosen.layers)
+        ]
+        was_blocked = self.blockSignals(True)
+        self.clear()
+        self.addItems(list(self._sources) or [NO_IMAGES])
+        if self._sources:
+            self.setCurrentText((new or same or list(self._sources))[-1])
+        self.blockSignals(was_blocked)
+        self.updated.emit()

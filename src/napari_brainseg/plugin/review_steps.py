@@ -1,0 +1,79 @@
+"""Which slice comes next, and what is said of slices."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..core.durations import in_full
+from ..core.ledgers import CaseLedger, ReviewState, SliceReview
+from ..core.masks import Mask
+from .case_table import grouped
+from .review_strip import WORDS
+
+DONE: tuple[ReviewState, ...] = ("accepted", "flagged")
+"""A slice in these needs nobody's look any more: somebody has said what is to be said."""
+
+
+def to_review(states: Sequence[ReviewState], mask: Mask, order: Sequence[int] = ()) -> list[int]:
+    """Slices that are still to be reviewed: those of a queue in its order, else all with tumour in or beside them.
+
+    Parameters
+    ----------
+    states : sequence
+        Of all slices along Z.
+    mask : ndarray
+        (Z, Y, X), above 0 is tumour.
+    order : sequence of int
+        Positions along Z.
+    """
+    if order:
+        return [z for z in order if states[z] not in DONE]
+    tumour = mask.any(axis=(1, 2))
+    near = np.convolve(tumour, np.ones(3), "same")
+    return [z for z, state in enumerate(states) if state not in DONE and (near[z] or state == "edited")]
+
+
+def next_slice(waiting: Sequence[int], order: Sequence[int], here: int, step: int) -> int | None:
+    """The slice to go to from here, past the last on to the first; None if no other is left.
+
+    Parameters
+    ----------
+    waiting : sequence of int
+        See `to_review`.
+    order : sequence of int
+        All slices in the order of the queue; empty if there is none.
+    here : int
+        The slice in view.
+    step : {1, -1}
+        On or back.
+    """
+    places = {z: place for place, z in enumerate(order)} if order else {z: z for z in (*waiting, here)}
+    place = places.get(here, -1)
+    ahead = [z for z in waiting if (places[z] - place) * step > 0]
+    others = [z for z in (ahead or waiting) if z != here]
+    if not others:
+        return None
+    return (min if step > 0 else max)(others, key=places.__getitem__)
+
+
+def describe_slice(number: int, review: SliceReview, seconds: float) -> str:
+    """One line on a slice: state, how much of it was changed, how long it took."""
+    parts = [f"Slice {number}: {WORDS[review.state]}"]
+    if review.voxels_changed:
+        parts.append(f"{_voxels(review.voxels_changed)} changed")
+    if total := round(review.seconds + seconds):
+        parts.append(in_full(total))
+    return ", ".join(parts)
+
+
+def describe_case(ledger: CaseLedger, slices: int) -> str:
+    """Two lines on a case: how many slices are in which state, and what that took."""
+    parts = [f"{ledger.count('accepted')} of {slices} slices accepted"]
+    parts += [f"{count} {WORDS[state]}" for state in ("edited", "flagged") if (count := ledger.count(state))]
+    done = ledger.slices.values()
+    took = f"{in_full(sum(one.seconds for one in done))}, {_voxels(sum(one.voxels_changed for one in done))} changed"
+    return f"{', '.join(parts)}\n{took}"
+
+
+def _voxels(count: int) -> str:
+    return f"{grouped(count)} voxel{'s' * (count != 1)}"

@@ -1,0 +1,428 @@
+"""The Review tab: correct a case with the brush, slice by slice; everything is saved by itself."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_error
+from napari.viewer import Viewer
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, Signal
+from qtpy.QtGui import QShowEvent
+from superqt.utils import qthrottled
+
+from ..core.corrections import Corrections
+from ..core.durations import moment
+from ..core.ledgers import ReviewState
+from ..core.volumes import Volume
+from ..core.workspaces import Workspace
+from .autosave import Autosave
+from .correction_layer import CorrectionLayer, correction_of, find_start
+from .image_picker import NO_IMAGES
+from .restore_menu import RestoreMenu
+from .result_layer import find_result
+from .review_clock import ReviewClock
+from .review_form import CORRECT, GO_ON, ReviewForm
+from .review_steps import describe_case, describe_slice, next_slice, to_review
+from .tabs import find_tab
+from .task import Tasks
+
+_LOOKING = "Looking for corrections..."
+
+
+class ReviewWidget(ReviewForm):
+    """Correct a case in a layer of its own, accept its slices, and go to the next one.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where the case is.
+    """
+
+    changed = Signal()
+    """The case, its layer, its workspace or the state of a slice is another one."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(viewer)
+        self.viewer = viewer
+        self.volume: Volume | None = None
+        """The case that is chosen."""
+        self.corrections: Corrections | None = None
+        """What is saved of it, once it was read."""
+        self.correction: CorrectionLayer | None = None
+        self.autosave: Autosave | None = None
+        self.order: tuple[int, ...] = ()
+        """Positions along Z in the order in which they are best reviewed; empty for that of the slices."""
+        self._images: Image | None = None
+        self._clock: ReviewClock | None = None
+        self._why_not = ""
+        self._tasks = Tasks(self)
+        self._window: QObject | None = None
+        self.restore_menu = RestoreMenu(self.restore_button, self.slice_in_view)
+        self.restore_button.setMenu(self.restore_menu)
+        self._refresh = qthrottled(self._show, timeout=50, parent=self)
+        self._connect()
+        self._case_chosen()
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """Where corrections are kept; None while there is no case, or nobody has said where."""
+        return self.place.workspace
+
+    @property
+    def layer(self) -> Labels | None:
+        """What is painted in; None before it was begun with."""
+        return self.correction.layer if self.correction else None
+
+    # the case
+
+    def choose(self, images: Image) -> None:
+        """Choose the case of these images."""
+        self.case.choose(images)
+
+    def correct(self) -> None:
+        """Begin to correct the case that is chosen, or go on with it."""
+        if self.correction:
+            self.correction.take_brush()
+        elif self._images and self.volume and self.corrections:
+            start = find_start(self.viewer.layers, self._images, self.volume)
+            self._adopt(CorrectionLayer(self.viewer, self._images, self.volume, self.corrections, start))
+        self._refresh()
+
+    def go_to(self, z: int) -> None:
+        """Show a slice in the viewer."""
+        layer = self.layer or self._images
+        if layer is not None and layer.ndim > 2:
+            depth = layer.data_to_world((z, 0, 0))[0]
+            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, depth)
+
+    def slice_in_view(self) -> int:
+        """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
+        layer = self.layer or self._images
+        if layer is None or layer.ndim < 3:
+            return 0
+        position = layer.world_to_data(self.viewer.dims.point[-3:])[0]
+        return int(np.clip(round(float(position)), 0, len(layer.data) - 1))
+
+    def set_order(self, order: Sequence[int]) -> None:
+        """Go through the slices in this order, such as that of a queue; without any, in their own."""
+        self.order = tuple(order)
+        self._refresh()
+
+    def states(self) -> tuple[ReviewState, ...]:
+        """State of each slice along Z, as far as it is saved."""
+        if self.corrections is None or self.volume is None:
+            return ()
+        return tuple(self.corrections.state(z) for z in range(len(self.volume.array)))
+
+    def _case_chosen(self) -> None:
+        source = self.case.source
+        images = source.layers[0] if source else None
+        if self.correction and not self.correction.is_shown:
+            self._leave()
+            self._images = None
+        if images is not self._images:
+            self._leave()
+            self._images, self.volume, self.corrections, self.order = images, None, None, ()
+            self._read_volume()
+            self._read_corrections()
+        self.fill_box.follow(self._images)
+        self._refresh()
+
+    def _read_volume(self) -> None:
+        source, self._why_not = self.case.source, "" if self._images else f"{NO_IMAGES}."
+        result = find_result(self.viewer.layers, self._images)
+        try:
+            self.volume = result.volume if result else source.volume() if source else None
+        except ValueError as error:
+            self._why_not = str(error)
+        self.place.show_volume(self.volume)
+
+    def _read_corrections(self) -> None:
+        """Read what is saved of the case in the background, or take over the layer that a former tab has left."""
+        found = [correction_of(layer) for layer in self.viewer.layers]
+        left = next((one for one in found if one and self._images and one.is_of(self._images)), None)
+        self._tasks.drop("read")
+        if left:
+            self.place.workspace = left.corrections.workspace
+            self._adopt(left)
+        elif self.volume and self.workspace:
+            self._why_not = _LOOKING
+            work = partial(_read, self.workspace, self.volume)
+            self._tasks.begin("read", work, lambda _: None, returned=self._were_read, failed=self._not_read)
+        elif self.volume:
+            self._why_not = "Choose where corrections are kept first."
+        self.changed.emit()
+
+    def _were_read(self, corrections: Corrections) -> None:
+        self.corrections, self._why_not = corrections, ""
+        self.changed.emit()
+
+    def _not_read(self, error: Exception) -> None:
+        self._why_not = str(error)
+        show_error(str(error))
+        self.changed.emit()
+
+    def _workspace_chosen(self) -> None:
+        self.corrections = None
+        self._read_corrections()
+
+    def _adopt(self, correction: CorrectionLayer) -> None:
+        self.correction, self.corrections, self.volume = correction, correction.corrections, correction.volume
+        self._why_not = ""
+        self.restore_menu.correction = self.fill_box.correction = correction
+        self._clock = ReviewClock(self.viewer, correction.layer, self.slice_in_view, self)
+        self._clock.ticked.connect(self._show_slice)
+        self.autosave = Autosave(correction, self._clock, lambda: self.reviewer.text().strip(), self)
+        self.autosave.saved.connect(self._was_saved)
+        self.autosave.failed.connect(self._was_not_saved)
+        self.autosave.reopened.connect(self._reopened)
+        self.autosave.merged.connect(self._merged)
+        self._give_tools()
+        self.autosave.look()
+        self.changed.emit()
+
+    def _leave(self) -> None:
+        """Save what is not saved yet, and follow the layer no longer."""
+        if self.autosave and self._clock and self.correction:
+            if not self.autosave.stop():
+                show_error(f"The last corrections of {self.correction.volume.name} could not be saved in time.")
+            self._clock.stop()
+            self.tools.set_layer(None)
+            for part in (self.autosave, self._clock):
+                part.deleteLater()
+        self.correction = self.autosave = self._clock = None
+        self.restore_menu.correction = self.fill_box.correction = None
+        self.say("")
+        self.say_error("")
+        self.saved_line.clear()
+
+    # what was saved
+
+    def _was_saved(self, outcome: tuple[list[int], list[int]]) -> None:
+        assert self.autosave
+        assert self.autosave.time
+        self.say_error("")
+        self.saved_line.setText(f"Saved {self.autosave.time:%H:%M:%S}")
+        _, overtaken = outcome
+        if overtaken:
+            self.say(f"{self._names(overtaken)} changed in another window: that version is kept under Restore...")
+        self.changed.emit()
+
+    def _was_not_saved(self, error: Exception) -> None:
+        words = f"Not saved: {error}. Your corrections stay in the window; it is tried again."
+        if words != self.error_line.text():
+            show_error(words)
+        self.saved_line.setText("Not saved")
+        self.say_error(words)
+        self._refresh()
+
+    def _reopened(self, slices: list[int]) -> None:
+        self.say(f"{self._names(slices)} accepted or flagged: edited again now.")
+
+    def _merged(self, slices: Sequence[int]) -> None:
+        self.say(f"{self._names(slices)} changed in another window, and shown as it is now.")
+        self.changed.emit()
+
+    def _names(self, slices: Sequence[int]) -> str:
+        assert self.volume
+        numbers = [str(self.volume.slice_numbers[z]) for z in slices]
+        shown = ", ".join(numbers[:6]) + (", ..." if len(numbers) > 6 else "")
+        return f"Slice {shown} had been" if len(numbers) == 1 else f"Slices {shown} had been"
+
+    # what a person says of a slice
+
+    def accept(self) -> None:
+        """Accept the slice in view, or withdraw that."""
+        self._toggle("accepted")
+
+    def flag(self) -> None:
+        """Flag the slice in view, or withdraw that."""
+        self._toggle("flagged")
+
+    def accept_volume(self) -> None:
+        """Accept all slices that are not flagged, or withdraw that if all are."""
+        if self.autosave:
+            states = self.states()
+            waiting = [z for z, state in enumerate(states) if state in ("auto", "edited")]
+            accepted = [z for z, state in enumerate(states) if state == "accepted"]
+            self.autosave.set_state(waiting or accepted, "accepted" if waiting else None)
+            flagged = states.count("flagged")
+            self.say(f"{flagged} flagged slice{'s' * (flagged != 1)} stay so." if flagged else "")
+
+    def step(self, direction: int) -> None:
+        """Go to the next slice that is to be reviewed (1), or to the one before (-1)."""
+        if self.correction:
+            z = next_slice(self._waiting(), self.order, self.slice_in_view(), direction)
+            if z is not None:
+                self.go_to(z)
+
+    def _toggle(self, state: ReviewState) -> None:
+        if self.autosave and self.correction:
+            z = self.slice_in_view()
+            self.say("")
+            self.autosave.set_state([z], None if self.correction.state(z) == state else state)
+
+    def _waiting(self) -> list[int]:
+        assert self.correction
+        return to_review(self.states(), np.asarray(self.correction.layer.data), self.order)
+
+    # a new segmentation
+
+    def _filled(self, count: int, edited: list[int]) -> None:
+        assert self.autosave
+        assert self.fill_box.result
+        if edited:
+            self.autosave.set_state(edited, "auto")
+        kept = len(self.fill_box.result.done) - count
+        words = f"; {kept} edited, accepted or flagged stay." if kept else "."
+        self.say(f"{count} slice{'s' * (count != 1)} filled from the new prediction{words}")
+        self._give_tools()
+        self._refresh()
+
+    def _give_tools(self) -> None:
+        if self.layer is not None:
+            result = self.fill_box.result
+            self.tools.set_layer(self.layer, result.probability if result else None)
+
+    # what it shows
+
+    def _show(self, _: Any = None) -> None:
+        is_at_hand = self.layer is not None and self.viewer.layers.selection.active is self.layer
+        self.correct_button.setText(GO_ON if self.correction or self._count_saved() else CORRECT)
+        self.show_session(is_correcting=bool(self.correction), is_at_hand=is_at_hand, why_not=self._why_not)
+        self.start_line.setText(self._describe_start())
+        self.start_line.setVisible(bool(self.start_line.text()))
+        if self.correction and self.corrections and self.volume:
+            self.strip.show_states(self.states(), self.volume.slice_numbers)
+            self.summary.setText(describe_case(self.corrections.ledger, len(self.volume.array)))
+            self._show_slice()
+
+    def _show_slice(self, _: Any = None) -> None:
+        """Say what is known of the slice in view, and what can be done with it."""
+        if not (self.correction and self.corrections and self.volume and self._clock):
+            return
+        z, states = self.slice_in_view(), self.states()
+        self.strip.mark(z)
+        seconds = self._clock.seconds.get(z, 0.0)
+        self.slice_line.setText(describe_slice(self.volume.slice_numbers[z], self.corrections.review(z), seconds))
+        waiting = self._waiting()
+        why_no_step = None
+        if not set(waiting) - {z}:
+            why_no_step = "This is the last slice to review." if waiting else "All slices are reviewed."
+        self.allow_actions(
+            accepted=states[z] == "accepted",
+            flagged=states[z] == "flagged",
+            all_accepted="accepted" in states and not {"auto", "edited"} & set(states),
+            why_no_step=why_no_step,
+        )
+        is_done = not waiting and any(state != "auto" for state in states)
+        self.case_button.setVisible(is_done and self._cases() is not None)
+        if is_done and not self.done_line.text():
+            self.say("All slices are reviewed.")
+
+    def _count_saved(self) -> int:
+        if self.corrections is None:
+            return 0
+        return sum(review.state != "auto" for review in self.corrections.ledger.slices.values())
+
+    def _describe_start(self) -> str:
+        if self.correction or self._why_not or not (self._images and self.volume and self.corrections):
+            return "" if self.correction else self._why_not
+        if count := self._count_saved():
+            last = max(review.time for review in self.corrections.ledger.slices.values())
+            when = moment(datetime.fromisoformat(last).astimezone(UTC))
+            return f"Corrections of {when} ({count} slice{'s' * (count != 1)}) were found."
+        return f"Starts from {find_start(self.viewer.layers, self._images, self.volume).words}."
+
+    def _cases(self) -> Any:
+        """The Cases tab, if it is open and lists another case."""
+        with suppress(AttributeError):  # a viewer without a window, as in scripts
+            tab = find_tab(self.viewer, "Cases")
+            return tab if tab is not None and tab.next_button.isEnabled() else None
+        return None
+
+    def _next_case(self) -> None:
+        if tab := self._cases():
+            tab.open_neighbour(1)
+
+    # the window
+
+    def event(self, event: QEvent) -> bool:
+        """Save and let go of the viewer when the tab is closed."""
+        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+            self._shut_down()
+        return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """See the window close, which does not tell its tabs."""
+        super().showEvent(event)
+        if self.window() is not self and self._window is None:
+            self._window = self.window()
+            self._window.installEventFilter(self)
+
+    def eventFilter(self, _: QObject, event: QEvent) -> bool:
+        """Save before the window closes."""
+        if event.type() == QEvent.Type.Close:
+            self._flush()
+        return False
+
+    def _try_again(self) -> None:
+        if self.autosave:
+            self.autosave.look()
+
+    def _flush(self) -> None:
+        if self.autosave:
+            self.autosave.flush()
+
+    def _connect(self) -> None:
+        self.case.updated.connect(self._case_chosen)
+        self.place.changed.connect(self._workspace_chosen)
+        self.place.failed.connect(lambda error: show_error(str(error)))
+        self.changed.connect(self._refresh)
+        self.correct_button.clicked.connect(lambda: self.correct())
+        self.again_button.clicked.connect(lambda: self._try_again())
+        self.accept_button.clicked.connect(lambda: self.accept())
+        self.flag_button.clicked.connect(lambda: self.flag())
+        self.next_button.clicked.connect(lambda: self.step(1))
+        self.back_button.clicked.connect(lambda: self.step(-1))
+        self.volume_button.clicked.connect(lambda: self.accept_volume())
+        self.case_button.clicked.connect(lambda: self._next_case())
+        self.strip.clicked.connect(self.go_to)
+        self.fill_box.filled.connect(self._filled)
+        self.fill_box.replaced.connect(self._give_tools)
+        self.restore_menu.said.connect(self.say)
+        self._signals = (self.viewer.dims.events.current_step, self.viewer.layers.selection.events.active)
+        for signal in self._signals:
+            signal.connect(self._refresh)
+        application = QCoreApplication.instance()
+        if application:
+            application.aboutToQuit.connect(self._flush)
+        self._keys = {
+            "Shift-A": lambda _: self.accept(),
+            "Shift-F": lambda _: self.flag(),
+            "N": lambda _: self.step(1),
+            "Shift-N": lambda _: self.step(-1),
+        }
+        for key, action in self._keys.items():
+            self.viewer.bind_key(key, action, overwrite=True)
+
+    def _shut_down(self) -> None:
+        self._leave()
+        self._tasks.close()
+        self._refresh.cancel()
+        self.fill_box.let_go()
+        self.case.let_go()
+        self.tools.let_go()
+        for signal in self._signals:
+            signal.disconnect(self._refresh)
+        for key, action in self._keys.items():
+            if action in self.viewer.keymap.values():  # else another Review tab has taken the key over
+                self.viewer.bind_key(key, None, overwrite=True)
+
+
+def _read(workspace: Workspace, volume: Volume, _: Any) -> Corrections:
+    return Corrections(workspace, volume)

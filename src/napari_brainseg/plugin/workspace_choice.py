@@ -1,0 +1,99 @@
+"""Where corrections are kept: beside the data unless a person wants them elsewhere."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from qtpy.QtCore import QSettings, Signal
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
+
+from ..core.cases import find_cases
+from ..core.volumes import Volume
+from ..core.workspaces import Workspace, check_workspace, default_workspace
+from .buttons import allow, make_button, side_by_side
+from .columns import text_line
+
+_KEY, CASES_FOLDER = "review/workspace", "cases/folder"
+_TOOLTIP = "Choose another folder for corrections; it is remembered for this data set."
+
+
+class WorkspaceChoice(QWidget):
+    """Says where the corrections of a case go, and lets a person choose another folder, once for each data set."""
+
+    changed = Signal()
+    """Another workspace was chosen."""
+    failed = Signal(object)
+    """Why a folder cannot be chosen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.workspace: Workspace | None = None
+        """None where a person has to choose first."""
+        self._volume: Volume | None = None
+        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self.line = text_line("Where corrected masks, and what was done with each slice, are kept.")
+        self.line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.button = make_button("Choose...", self._ask, _TOOLTIP)
+        row = side_by_side(self.line, self.button, stretch=(1, 0))
+        row.setContentsMargins(0, 0, 0, 0)
+        self.setLayout(row)
+
+    def show_volume(self, volume: Volume | None) -> None:
+        """Find the workspace for a case."""
+        self._volume = volume
+        data = self._data_folder()
+        if data is None:
+            self.workspace = None
+        else:
+            chosen = str(self._settings.value(_key(data), ""))
+            self.workspace = Workspace(Path(chosen)) if chosen else default_workspace(data)
+        self._say()
+
+    def choose(self, folder: Path | str) -> None:
+        """Keep corrections in this folder from now on.
+
+        Raises
+        ------
+        OSError, ValueError
+            If it lies in the data.
+        """
+        folder = Path(folder).absolute()
+        if self._volume is not None and self._volume.source:
+            check_workspace(folder, find_cases(self._volume.source))
+        if data := self._data_folder():
+            self._settings.setValue(_key(data), str(folder))
+        self.workspace = Workspace(folder)
+        self._say()
+        self.changed.emit()
+
+    def allow(self, why_not: str | None) -> None:
+        """Let a person choose, or say why not."""
+        allow(self.button, why_not, _TOOLTIP)
+
+    def _data_folder(self) -> Path | None:
+        """The data set that a case belongs to: that of the Cases tab if it lies there; None if it is no file."""
+        if self._volume is None or self._volume.source is None:
+            return None
+        source, listed = self._volume.source.absolute(), str(self._settings.value(CASES_FOLDER, ""))
+        folder = Path(listed).absolute() if listed else source.parent
+        return folder if folder in source.parents else source.parent
+
+    def _say(self) -> None:
+        if self.workspace:
+            self.line.setText(f"Kept in {self.workspace.folder.name}")
+            self.line.setToolTip(f"Corrected masks, and what was done with each slice: {self.workspace.folder}")
+        elif self._volume is not None:
+            self.line.setText("These images come from no file: choose where corrections are kept.")
+        else:
+            self.line.clear()
+
+    def _ask(self) -> None:
+        start = str(self.workspace.folder.parent if self.workspace else Path.home())
+        if folder := QFileDialog.getExistingDirectory(self, "Choose where corrections are kept", start):
+            try:
+                self.choose(folder)
+            except (OSError, ValueError) as error:
+                self.failed.emit(error)
+
+
+def _key(data: Path) -> str:
+    return f"{_KEY}/{quote(str(data), safe='')}"

@@ -1,0 +1,106 @@
+"""Which model is in use, and which came before it."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from napari_brainseg.core.model_folders import ModelInfo, Provenance, read_model_info
+from napari_brainseg.core.models import TrainedModel, save_model
+from napari_brainseg.core.rounds import adopt, find_rounds, model_in_use, next_run, read_adoptions, roll_back
+from napari_brainseg.core.workspaces import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "corrected")
+
+
+@pytest.fixture
+def runs(workspace: Workspace, untrained: TrainedModel) -> list[Path]:
+    """Two retrainings."""
+    folders = []
+    for number in (1, 2):
+        info = ModelInfo(
+            name=f"round-{number}",
+            model=untrained.info.model,
+            validation_dice={"a": 0.9, "b": 0.8},
+            parent_dice={"a": 0.8, "b": 0.6},
+            base_dice={"c": 0.95},
+            parent_base_dice={"c": 0.99},
+            corrected_slices={"d": 3, "e": number},
+            provenance=Provenance(created=f"2026-01-0{number}T00:00:00"),
+        )
+        folder = next_run(workspace)
+        save_model(TrainedModel(info, untrained.network), folder)
+        folders.append(folder)
+    return folders
+
+
+def test_the_shipped_model_is_in_use_until_another_is_adopted(workspace: Workspace) -> None:
+    assert model_in_use(workspace) == "default"
+    assert find_rounds(workspace) == []
+    assert next_run(workspace) == workspace.runs / "round-1"
+
+
+def test_adopting_and_going_back_step_by_step(workspace: Workspace, runs: list[Path]) -> None:
+    adopt(workspace, runs[0])
+    adopt(workspace, runs[1])
+    assert model_in_use(workspace) == str(runs[1])
+    roll_back(workspace)
+    assert model_in_use(workspace) == str(runs[0])
+    roll_back(workspace)
+    assert model_in_use(workspace) == "default"
+    with pytest.raises(ValueError, match="default is in use, and there was no other before it"):
+        roll_back(workspace)
+    adopt(workspace, runs[1])
+    assert model_in_use(workspace) == str(runs[1])
+    adoptions = read_adoptions(workspace)
+    assert [(adoption.model, adoption.is_back) for adoption in adoptions] == [
+        ("runs/round-1", False),
+        ("runs/round-2", False),
+        ("runs/round-1", True),
+        ("default", True),
+        ("runs/round-2", False),
+    ]
+    assert adoptions[0].weights_sha256 == read_model_info(runs[0]).provenance.weights_sha256 != ""
+
+
+def test_going_back_without_an_adoption_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(ValueError, match="no model was adopted"):
+        roll_back(workspace)
+
+
+def test_rounds_tell_what_they_brought(workspace: Workspace, runs: list[Path]) -> None:
+    adopt(workspace, runs[0])
+    adopt(workspace, runs[1])
+    first, second = find_rounds(workspace)
+    assert (first.folder, second.folder) == tuple(runs)
+    assert (first.corrected_slices, second.corrected_slices) == (4, 5)
+    assert (first.before, first.after) == pytest.approx((0.7, 0.85))
+    assert (first.base_before, first.base_after) == (0.99, 0.95)
+    assert [(found.is_used, found.was_adopted) for found in (first, second)] == [(False, True), (True, True)]
+
+
+def test_a_workspace_can_be_moved(workspace: Workspace, runs: list[Path], tmp_path: Path) -> None:
+    adopt(workspace, runs[0])
+    moved = Workspace(Path(shutil.move(workspace.folder, tmp_path / "moved")))
+    assert model_in_use(moved) == str(moved.runs / "round-1")
+    assert [found.is_used for found in find_rounds(moved)] == [True, False]
+
+
+def test_what_is_no_model_is_not_adopted(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="is not a model"):
+        adopt(workspace, tmp_path)
+    assert not workspace.models.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [("[", "is damaged"), ('{"schema_version": 2}', "has schema version 2, but up to 1")]
+)
+def test_a_list_that_cannot_be_read_is_named(workspace: Workspace, content: str, reason: str) -> None:
+    workspace.folder.mkdir()
+    workspace.models.write_text(content)
+    with pytest.raises(ValueError, match=re.escape(f"{workspace.models} {reason}")):
+        read_adoptions(workspace)

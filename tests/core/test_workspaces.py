@@ -1,0 +1,90 @@
+"""The folder of corrections: where it is, and that nobody writes into it at the same time as another."""
+
+import multiprocessing
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from napari_brainseg.core import workspaces
+from napari_brainseg.core.cases import Case, find_cases
+from napari_brainseg.core.workspaces import Workspace, check_workspace, default_workspace
+
+
+def test_workspace_stands_beside_the_data(tmp_path: Path) -> None:
+    assert default_workspace(tmp_path / "kaggle_3m").folder == tmp_path / "kaggle_3m-corrected"
+
+
+@pytest.mark.parametrize("inside", ["", "deeper/still"])
+def test_a_workspace_in_a_case_is_refused(cases: list[Case], inside: str) -> None:
+    folder = cases[0].folder / inside
+    with pytest.raises(ValueError, match="lies in the folder of anna; choose one outside the data"):
+        check_workspace(folder, cases)
+
+
+def test_a_workspace_elsewhere_is_allowed(cases: list[Case], tmp_path: Path) -> None:
+    check_workspace(tmp_path, cases)
+    check_workspace(cases[0].folder.parent / "corrected", cases)
+
+
+def test_cases_are_not_looked_for_in_a_workspace_among_the_data(patients: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(patients)
+    workspace = Workspace(tmp_path / "corrected")
+    with workspace.locked("anna"):
+        pass
+    (workspace.corrections("anna")).mkdir(parents=True)
+    (workspace.corrections("anna") / "anna_1.tif").write_bytes(b"")
+    assert [case.name for case in find_cases(tmp_path)] == ["anna", "bert", "carl", "dora"]
+
+
+def test_names_that_no_file_can_have_stay_inside(tmp_path: Path) -> None:
+    assert Workspace(tmp_path).corrections("../a/b").parent == tmp_path / "corrections"
+
+
+def _hold(folder: Path, held: "multiprocessing.synchronize.Event", end: "multiprocessing.synchronize.Event") -> None:
+    with Workspace(folder).locked("anna"):
+        held.set()
+        end.wait(60)
+
+
+def test_a_second_process_waits_and_then_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspaces, "_LOCK_SECONDS", 0.2)
+    spawn = multiprocessing.get_context("spawn")
+    held, end = spawn.Event(), spawn.Event()
+    other = spawn.Process(target=_hold, args=(tmp_path, held, end))
+    other.start()
+    try:
+        assert held.wait(60)
+        with (
+            pytest.raises(OSError, match="another program is writing anna and does not end"),
+            Workspace(tmp_path).locked("anna"),
+        ):
+            pass
+        with Workspace(tmp_path).locked("bert"):
+            pass
+    finally:
+        end.set()
+        other.join()
+    with Workspace(tmp_path).locked("anna"):
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root is forbidden nothing")
+def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with (
+        pytest.raises(PermissionError, match=re.escape(f"{tmp_path / 'w'} cannot be written to: permission denied")),
+        Workspace(tmp_path / "w").locked("anna"),
+    ):
+        pass
+
+
+def test_a_file_in_the_place_of_the_workspace_is_named(tmp_path: Path) -> None:
+    (tmp_path / "w").write_text("")
+    with (
+        pytest.raises(OSError, match=re.escape(f"{tmp_path / 'w'} cannot be written to: ")),
+        Workspace(tmp_path / "w").locked("anna"),
+    ):
+        pass
