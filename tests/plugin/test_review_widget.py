@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels, Layer
 from qtpy.compat import isalive
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
 from napari_brainseg.core import corrections as corrections_module
@@ -26,9 +27,11 @@ from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
 from napari_brainseg.plugin import autosave
+from napari_brainseg.plugin.cases_widget import CasesWidget
 from napari_brainseg.plugin.correction_layer import correction_of
 from napari_brainseg.plugin.layer_metadata import is_edited, kind_of
 from napari_brainseg.plugin.layers import image_layers
+from napari_brainseg.plugin.metrics_widget import MetricsWidget
 from napari_brainseg.plugin.opened_case import edited_masks
 from napari_brainseg.plugin.result_layer import ResultLayer
 from napari_brainseg.plugin.review_form import ACCEPT, ACCEPT_ALL, CORRECT, GO_ON, UNFLAG, WITHDRAW, WITHDRAW_ALL
@@ -304,7 +307,7 @@ def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, w
     stroke(layer, 2)
     tab.close()
     assert list(on_disk(workspace, volume).planes) == [2]
-    assert not {"N", "Shift-N", "Shift-A", "Shift-F"} & {str(key) for key in viewer.keymap}
+    assert not {"N", "Shift+N", "Shift+A", "Shift+F"} & set(map(str, viewer.keymap))
 
     again = open_tab(viewer)
     assert again.layer is layer
@@ -641,6 +644,85 @@ def test_a_file_that_somebody_took_away_does_not_take_the_mask_along(tab, settle
     qtbot.waitUntil(lambda: tab.corrections.state(4) == "accepted", timeout=5000)
 
     assert np.array_equal(tab.layer.data, corrected)
+
+
+# other tabs, and the window
+
+
+def test_the_metrics_compare_a_correction_but_suggest_the_prediction(viewer, tab, case, predicted, qtbot):
+    metrics = MetricsWidget(viewer)
+    try:
+        assert metrics.picker.pair == (predicted.layer, case[-1])
+        metrics.prediction.value = tab.layer
+        assert metrics.picker.pair == (tab.layer, case[-1])
+        qtbot.waitUntil(lambda: metrics.comparison is not None)
+    finally:
+        metrics.close()
+
+
+def test_opening_another_case_saves_and_asks_nothing(viewer, tab, workspace, volume, monkeypatch):
+    def asked(*_):
+        raise AssertionError("a question was asked")
+
+    monkeypatch.setattr(QMessageBox, "question", asked)
+    cases = CasesWidget(viewer)
+    try:
+        cases._names = {"bert"}
+        stroke(tab.layer, 2)
+        assert cases._may_replace()
+    finally:
+        cases.close()
+    assert list(on_disk(workspace, volume).planes) == [2]
+
+
+def test_what_could_not_be_saved_is_asked_about(viewer, tab, full_disk, monkeypatch):
+    questions = []
+    monkeypatch.setattr(
+        QMessageBox, "question", lambda *words: questions.append(words[2]) or QMessageBox.StandardButton.Cancel
+    )
+    cases = CasesWidget(viewer)
+    try:
+        cases._names = {"bert"}
+        stroke(tab.layer, 2)
+        assert not cases._may_replace()
+    finally:
+        cases.close()
+    assert questions[0].startswith("bert correction was edited")
+
+
+def test_the_column_is_300_pixels_wide_without_cutting_anything_off(tab):
+    tab.resize(300, 700)
+    room = 300 - tab.verticalScrollBar().sizeHint().width()
+
+    assert tab.widget().minimumSizeHint().width() <= room
+
+
+def test_keys_in_the_window_and_a_window_that_closes(make_napari_viewer, add_layers, data, qtbot, workspace, volume):
+    viewer = make_napari_viewer(show=True)
+    case = add_layers(viewer, data / "bert")
+    predict(viewer, case[0], case[0].metadata["brainseg"]["volume"]).end(PROVENANCE)
+    tab = ReviewWidget(viewer)
+    viewer.window.add_dock_widget(tab, name="Review")
+    qtbot.waitUntil(lambda: tab.corrections is not None)
+    tab.correct()
+    viewer.dims.set_current_step(0, 2)
+    canvas = viewer.window._qt_viewer.canvas.native
+
+    qtbot.keyClick(canvas, "N")
+    assert tab.slice_in_view() == 3
+    qtbot.keyClick(canvas, "N", Qt.KeyboardModifier.ShiftModifier)
+    assert tab.slice_in_view() == 2
+    qtbot.keyClick(canvas, "A", Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: tab.corrections.state(2) == "accepted", timeout=5000)
+    tab.reviewer.setFocus()
+    tab.reviewer.clear()
+    qtbot.keyClick(tab.reviewer, "N", Qt.KeyboardModifier.ShiftModifier)
+    assert tab.reviewer.text() == "N"
+    assert tab.slice_in_view() == 2
+
+    stroke(tab.layer, 4)
+    viewer.close()
+    assert sorted(on_disk(workspace, volume).planes) == [2, 4]
 
 
 # a crash

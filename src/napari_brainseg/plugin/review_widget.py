@@ -231,7 +231,8 @@ class ReviewWidget(ReviewForm):
         self._refresh()
 
     def _reopened(self, slices: list[int]) -> None:
-        self.say(f"{self._names(slices)} accepted or flagged: edited again now.")
+        states = {self.corrections.state(z) for z in slices} if self.corrections else set()
+        self.say(f"{self._names(slices)} {' or '.join(sorted(states))}: now edited again.")
 
     def _merged(self, slices: Sequence[int]) -> None:
         self.say(f"{self._names(slices)} changed in another window, and shown as it is now.")
@@ -260,8 +261,8 @@ class ReviewWidget(ReviewForm):
             waiting = [z for z, state in enumerate(states) if state in ("auto", "edited")]
             accepted = [z for z, state in enumerate(states) if state == "accepted"]
             self.autosave.set_state(waiting or accepted, "accepted" if waiting else None)
-            flagged = states.count("flagged")
-            self.say(f"{flagged} flagged slice{'s' * (flagged != 1)} stay so." if flagged else "")
+            flagged = [z for z, state in enumerate(states) if state == "flagged"]
+            self.say(f"{self._names(flagged)} flagged and stay{'s' * (len(flagged) == 1)} so." if flagged else "")
 
     def step(self, direction: int) -> None:
         """Go to the next slice that is to be reviewed (1), or to the one before (-1)."""
@@ -340,7 +341,9 @@ class ReviewWidget(ReviewForm):
         return sum(review.state != "auto" for review in self.corrections.ledger.slices.values())
 
     def _describe_start(self) -> str:
-        if self.correction or self._why_not or not (self._images and self.volume and self.corrections):
+        if self._images is None:
+            return "Open a case and segment it; its mask can be corrected here."
+        if self.correction or self._why_not or not (self.volume and self.corrections):
             return "" if self.correction else self._why_not
         if count := self._count_saved():
             last = max(review.time for review in self.corrections.ledger.slices.values())
