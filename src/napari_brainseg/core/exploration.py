@@ -11,12 +11,12 @@ from .cases import Case
 from .config import CHANNELS, FLAIR, CheckConfig
 from .findings import (
     Finding,
+    brightest,
     check_duplicates,
     check_files,
     check_images,
     check_mask,
     check_sizes,
-    is_constant,
     sorted_findings,
     unusable,
 )
@@ -249,12 +249,15 @@ def explore_cases(
         if problem:
             findings += unusable(case, problem)
         if volume is not None:
-            found, odd = _explore(case, volume, mask, config)
+            sample = np.ascontiguousarray(volume.array[:, ::_STEP, ::_STEP])
+            blank = _blank(volume.array, sample)
+            findings += check_images(volume, blank)
+            found, odd = _explore(case, volume, mask, sample, config)
             explored.append(found)
             findings += odd
-            for number, plane in zip(volume.slice_numbers, volume.array, strict=True):
-                if not is_constant(plane):
-                    fingerprints[case.name, number] = hash((plane.shape, plane.tobytes()))
+            for z in sorted(set(range(len(volume.array))) - set(blank)):
+                fingerprint = hash((volume.shape[1:], volume.array[z].tobytes()))
+                fingerprints[case.name, volume.slice_numbers[z]] = fingerprint
         on_progress(Progress("exploring", done, len(cases)))
     findings += check_duplicates(fingerprints, {case.name: case.patient for case in cases})
     findings += check_sizes({found.case.name: found.shape for found in explored})
@@ -292,21 +295,29 @@ def _read(case: Case) -> _Read:
         return case, volume, None, error
 
 
-def _explore(case: Case, volume: Volume, mask: Mask | None, config: CheckConfig) -> tuple[ExploredCase, list[Finding]]:
-    odd = list(check_images(volume))
-    sample = np.ascontiguousarray(volume.array[:, ::_STEP, ::_STEP])
-    brightest = sample.max(axis=-1)
-    low = float(brightest.min())
-    end_of_air = low + config.foreground * (float(np.percentile(brightest, 99.9)) - low)
+def _blank(array: Array, sample: Array) -> list[int]:
+    """Indices of the slices that have the same value everywhere; the sample tells nearly always."""
+    planes = sample.reshape(len(sample), -1)
+    candidates = np.flatnonzero(planes.min(axis=1) == planes.max(axis=1))
+    return [int(z) for z in candidates if (array[z] == array[z].flat[0]).all()]
+
+
+def _explore(
+    case: Case, volume: Volume, mask: Mask | None, sample: Array, config: CheckConfig
+) -> tuple[ExploredCase, list[Finding]]:
+    odd: list[Finding] = []
+    bright = brightest(sample)
+    low = float(bright.min())
+    end_of_air = low + config.foreground * (float(np.percentile(bright, 99.9)) - low)
     areas: tuple[int | None, ...] = (None,) * len(volume.array)
     positions = np.zeros((GRID, GRID))
     if mask is not None:
         whole = slice_areas(mask).tolist()
-        head_voxels = round(np.count_nonzero(brightest > end_of_air) / brightest.size * mask.size)
+        head_voxels = round(np.count_nonzero(bright > end_of_air) / bright.size * mask.size)
         odd += check_mask(volume, mask, whole, end_of_air, head_voxels, config)
         has_mask = [file is not None for file in case.masks] if case.layout == "slices" else [True] * len(whole)
         areas = tuple(area if known else None for area, known in zip(whole, has_mask, strict=True))
-        positions = _on_grid(mask[np.flatnonzero(whole)].sum(axis=0, dtype=np.float64))
+        positions = _on_grid(mask[np.flatnonzero(whole)].sum(axis=0, dtype=np.uint16).astype(np.float64))
     rows, columns = (np.linspace(0, size - 1, GRID).astype(int) for size in volume.shape[1:])
     middle = volume.array[volume.shape[0] // 2][np.ix_(rows, columns)]
     voxels = sum(area or 0 for area in areas)
@@ -321,7 +332,7 @@ def _explore(case: Case, volume: Volume, mask: Mask | None, config: CheckConfig)
         histograms=_histograms(sample),
         is_scaled=sample.dtype != np.uint8,
         positions=positions,
-        head=middle.max(axis=-1) > end_of_air,
+        head=brightest(middle) > end_of_air,
     ), odd
 
 

@@ -1,5 +1,6 @@
 """What is odd about the files of a case, its images and its mask, in sentences."""
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,24 +106,18 @@ def _unusable_file(case: Case, number: int, file: Path | None, read: Callable[[P
         yield Finding(kind, case.name, number, _sentence(str(error)))
 
 
-def check_images(volume: Volume) -> Iterator[Finding]:
-    """Slices that show nothing."""
-    blank = [z for z, plane in enumerate(volume.array) if is_constant(plane)]
+def check_images(volume: Volume, blank: Sequence[int]) -> Iterator[Finding]:
+    """Slices that show nothing, whose indices are given."""
     for first, last in _runs(blank):
-        one = first == last
-        where = f"slice {volume.slice_numbers[first]}" if one else _from_to(volume.slice_numbers, first, last)
-        yield Finding(
-            "constant image",
-            volume.name,
-            volume.slice_numbers[first],
-            f"The image of {where} has the same value everywhere.",
-        )
+        where = _from_to(volume.slice_numbers, first, last)
+        number = volume.slice_numbers[first]
+        yield Finding("constant image", volume.name, number, f"The image of {where} has the same value everywhere.")
 
 
-def is_constant(plane: Array) -> bool:
-    """Whether a slice (Y, X, C) shows nothing."""
-    coarse = plane[::8, ::8]  # tells nearly always, and takes a moment
-    return bool((coarse == plane[0, 0]).all() and (plane == plane[0, 0]).all())
+def brightest(array: Array) -> Array:
+    """Largest of the channels (..., C); three times as fast as by axis, which is so short."""
+    largest: Array = functools.reduce(np.maximum, np.moveaxis(array, -1, 0))
+    return largest
 
 
 def check_mask(
@@ -183,9 +178,10 @@ def _outside(
 ) -> Iterator[Finding]:
     for z in map(int, np.flatnonzero(areas)):
         area, tumour = areas[z], mask[z] > 0
-        dark = int(np.count_nonzero(volume.array[z][tumour].max(axis=-1) <= end_of_air))
+        inside = volume.array[z].reshape(-1, volume.array.shape[-1])[np.flatnonzero(tumour)]
+        dark = int(np.count_nonzero(brightest(inside) <= end_of_air))
         if dark > config.outside * area:  # it may be fluid, which the head encloses
-            head = ndimage.binary_fill_holes(volume.array[z].max(axis=-1) > end_of_air)
+            head = ndimage.binary_fill_holes(brightest(volume.array[z]) > end_of_air)
             out = int(np.count_nonzero(tumour & ~head))
             if out > config.outside * area:
                 number = volume.slice_numbers[z]
