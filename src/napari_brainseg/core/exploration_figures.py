@@ -40,7 +40,7 @@ def figure_names(exploration: Exploration) -> dict[str, str]:
     names = {
         "slices": "Slices with and without tumour",
         "tumour-sizes": "How large the tumours are",
-        "intensities": "Intensities of the head in each channel",
+        "intensities": "Intensities in each channel",
         "positions": "Where the tumours are",
         "patients": "What data.csv says of the patients",
     }
@@ -68,13 +68,15 @@ def figure_pixels(name: str, exploration: Exploration, theme: Theme, width: int,
 def _draw(name: str, exploration: Exploration, theme: Theme, width: int, ratio: float) -> Figure:
     draw, panels = _FIGURES[name]
     count = panels(exploration)
-    columns = count if width >= 300 * count else 1  # below each other where the window is narrow
+    columns = min(count, max(width // 290, 1))  # below each other where the window is narrow
     rows = -(-count // columns)
     height = 300 if width > 500 else 215
     figure = Figure((width / _DPI, rows * height / _DPI), dpi=_DPI * ratio, facecolor=theme.background)
     figure.set_layout_engine("constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    draw(figure, axes, exploration)
+    for spare in axes[count:]:
+        spare.set_axis_off()
+    draw(figure, axes[:count], exploration)
     for axis in figure.axes:
         _colour(axis, theme.text)
     return figure
@@ -133,7 +135,7 @@ def _draw_sizes(figure: Figure, axes: list[Axes], exploration: Exploration) -> N
         axis.set(xlabel=xlabel, ylabel=ylabel)
         axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.axvline(float(np.median(values)), color=MISSED, linewidth=1.5, linestyle="--")
-        axis.set_title(f"median {np.median(values):,.0f} (dashed)".replace(",", " "), loc="right")
+        axis.set_title(f"median {np.median(values):,.0f} (dashed)".replace(",", " "))
 
 
 def _draw_intensities(figure: Figure, axes: list[Axes], exploration: Exploration) -> None:
@@ -157,8 +159,8 @@ def _draw_intensities(figure: Figure, axes: list[Axes], exploration: Exploration
             axis.legend(frameon=False, loc="upper right", handlelength=1.2, labelspacing=0.2)
         else:
             axis.text(0.5, 0.5, "no case has it", ha="center", transform=axis.transAxes, color="gray")
-    for axis in axes if len({axis.get_position().y0 for axis in axes}) > 1 else axes[:1]:
-        axis.set_ylabel("Voxels of the head (%)")
+    for axis in axes:
+        axis.set_ylabel("Voxels brighter than air (%)")
 
 
 def _draw_positions(figure: Figure, axes: list[Axes], exploration: Exploration) -> None:
@@ -167,7 +169,7 @@ def _draw_positions(figure: Figure, axes: list[Axes], exploration: Exploration) 
     head = np.mean([found.head for found in exploration.cases], axis=0)
     if head.min() < 0.5 < head.max():
         axis.contour(head, levels=[0.5], colors=["white"], linewidths=0.8)
-    axis.set(xticks=[], yticks=[], xlabel="left of the picture to right", ylabel="bottom to top")
+    axis.set(xticks=[], yticks=[], xlabel="white: where most heads end")
     figure.colorbar(shown, ax=axis, label="Slices with tumour there (%)")
 
 
