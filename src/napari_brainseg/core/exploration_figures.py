@@ -160,7 +160,7 @@ def _draw_intensities(figure: Figure, axes: list[Axes], exploration: Exploration
         else:
             axis.text(0.5, 0.5, "no case has it", ha="center", transform=axis.transAxes, color="gray")
     for axis in axes:
-        axis.set_ylabel("Voxels brighter than air (%)")
+        axis.set_ylabel("Voxels (%)")
 
 
 def _draw_positions(figure: Figure, axes: list[Axes], exploration: Exploration) -> None:
@@ -170,7 +170,8 @@ def _draw_positions(figure: Figure, axes: list[Axes], exploration: Exploration) 
     if head.min() < 0.5 < head.max():
         axis.contour(head, levels=[0.5], colors=["white"], linewidths=0.8)
     axis.set(xticks=[], yticks=[], xlabel="white: where most heads end")
-    figure.colorbar(shown, ax=axis, label="Slices with tumour there (%)")
+    axis.set_frame_on(False)
+    figure.colorbar(shown, ax=axis, label="Slices with tumour (%)")
 
 
 def _draw_patients(figure: Figure, axes: list[Axes], exploration: Exploration) -> None:
