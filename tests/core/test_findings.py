@@ -140,6 +140,18 @@ def test_empty_images_are_told_together_and_are_no_duplicates(data):
     assert "slices 1 to 2" in found.sentence
 
 
+def test_air_that_is_not_dark_is_told_of_its_channel(data):
+    for number in range(1, 11):
+        pixels = tifffile.imread(image(data, number))
+        pixels[..., 0][pixels[..., 0] < 20] = 103
+        tifffile.imwrite(image(data, number), pixels, photometric="rgb", metadata=None)
+
+    (found,) = [item for item in check(data) if item.kind == "bright air"]
+
+    assert (found.case, found.slice_number) == ("bert", None)
+    assert "of the voxels of pre-contrast have one value, 103 of 255" in found.sentence
+
+
 def test_a_patient_without_tumour(data):
     for number in range(3, 8):
         write_block(mask(data, number), 0)

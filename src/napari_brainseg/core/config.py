@@ -207,6 +207,9 @@ class CheckConfig(Settings):
     foreground: float = Field(
         0.04, ge=0, lt=1, title="Foreground", description="Voxels above this share of the bright end count as head."
     )
+    one_value: Probability = Field(
+        0.1, title="One value", description="Share of a channel's voxels that may have one value that is not dark."
+    )
     outside: Probability = Field(
         0.05, title="Outside", description="Share of a slice's tumour that may lie outside the head."
     )

@@ -14,6 +14,7 @@ from .findings import (
     brightest,
     check_duplicates,
     check_files,
+    check_histograms,
     check_images,
     check_mask,
     check_sizes,
@@ -321,6 +322,8 @@ def _explore(
     rows, columns = (np.linspace(0, size - 1, GRID).astype(int) for size in volume.shape[1:])
     middle = volume.array[volume.shape[0] // 2][np.ix_(rows, columns)]
     voxels = sum(area or 0 for area in areas)
+    histograms = _histograms(sample)
+    odd += check_histograms(case.name, histograms, volume.missing, config)
     return ExploredCase(
         case=case,
         shape=volume.shape,
@@ -329,7 +332,7 @@ def _explore(
         missing=volume.missing,
         areas=areas,
         millilitres=None if mask is None else volume.millilitres(voxels),
-        histograms=_histograms(sample),
+        histograms=histograms,
         is_scaled=sample.dtype != np.uint8,
         positions=positions,
         head=brightest(middle) > end_of_air,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from .cases import Case
-from .config import CheckConfig
+from .config import CHANNELS, CheckConfig
 from .masks import Mask, NotBinary, read_slice_mask
 from .volumes import Array, Volume, read_slice
 
@@ -25,6 +25,7 @@ Kind = Literal[
     "missing pair",
     "other file",
     "constant image",
+    "bright air",
     "no tumour",
     "gap",
     "outside head",
@@ -37,7 +38,8 @@ Kind = Literal[
 SEVERITIES: Mapping[Kind, Severity] = {
     **dict.fromkeys(("unreadable", "not binary", "duplicate across patients"), "error"),
     **dict.fromkeys(
-        ("duplicate", "missing pair", "constant image", "no tumour", "gap", "outside head", "size"), "warning"
+        ("duplicate", "missing pair", "constant image", "bright air", "no tumour", "gap", "outside head", "size"),
+        "warning",
     ),
     **dict.fromkeys(("other file", "island", "abrupt end", "cut off"), "note"),
 }
@@ -112,6 +114,22 @@ def check_images(volume: Volume, blank: Sequence[int]) -> Iterator[Finding]:
         where = _from_to(volume.slice_numbers, first, last)
         number = volume.slice_numbers[first]
         yield Finding("constant image", volume.name, number, f"The image of {where} has the same value everywhere.")
+
+
+def check_histograms(
+    name: str, histograms: npt.NDArray[np.intp], missing: Sequence[str], config: CheckConfig
+) -> Iterator[Finding]:
+    """Channels (C, values) in which one value that is not dark is so frequent that it must be filling."""
+    for channel, counts in zip(CHANNELS, histograms, strict=True):
+        shares = counts / counts.sum()
+        start = round(config.foreground * len(shares))
+        value = start + int(shares[start:].argmax())
+        if shares[value] > config.one_value and channel not in missing:
+            share = f"{shares[value]:.0%}".replace("%", " %")
+            sentence = (
+                f"{share} of the voxels of {channel} have one value, {value} of 255, which is too bright for air."
+            )
+            yield Finding("bright air", name, None, sentence)
 
 
 def brightest(array: Array) -> Array:
