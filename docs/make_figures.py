@@ -2,9 +2,10 @@
 
     python docs/make_figures.py DATA_SET_FOLDER CASE_NAME MODEL
     python docs/make_figures.py DATA_SET_FOLDER
+    python docs/make_figures.py DATA_SET_FOLDER explore
 
 The first line draws Cases, Segment and Metrics; the model should be one that was not trained on the case, such as that
-of a fold. The second draws Train, with 15 epochs from nothing: eight patients are enough.
+of a fold. The second draws Train, with 15 epochs from nothing: eight patients are enough. The third draws Explore.
 
 Needs a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
 """
@@ -24,6 +25,7 @@ from PIL import Image
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
+from napari_brainseg.plugin.cases_widget import CasesWidget
 from napari_brainseg.plugin.tabs import show_tab
 from napari_brainseg.plugin.train_form import FROM_NOTHING
 
@@ -40,6 +42,10 @@ def main() -> None:
     show_tab(viewer, "Cases")
     cases.open_folder(folder)
     wait(lambda: bool(cases.table.rows) and not cases.is_busy)
+    if rest == ["explore"]:
+        draw_exploring(viewer, cases)
+        viewer.close()
+        return
     cases.select(rest[0] if rest else cases.table.rows[0].case.name)
     cases.open_current()
     wait(lambda: not cases.is_busy)
@@ -48,6 +54,17 @@ def main() -> None:
     else:
         draw_training(viewer)
     viewer.close()
+
+
+def draw_exploring(viewer: napari.Viewer, cases: CasesWidget) -> None:
+    """Take a picture of the Explore page, with the case of its last finding open."""
+    cases.explore_button.click()
+    page = cases.explore_page
+    wait(lambda: not page.is_busy and not page.figures.is_busy and bool(page.figures.pictures))
+    page.findings.scrollToBottom()
+    page.findings.itemClicked.emit(page.findings.item(page.findings.count() - 1))
+    wait(lambda: len(viewer.layers) > 0 and not cases.is_busy)
+    picture(viewer, "explore")
 
 
 def draw_segmenting(viewer: napari.Viewer, model: str) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .core.evaluation import pair_masks as pair_masks
     from .core.evaluation import score_cases as score_cases
     from .core.evaluation import summarise_scores as summarise_scores
+    from .core.exploration import check_cases as check_cases
+    from .core.exploration import explore_cases as explore_cases
     from .core.masks import read_mask as read_mask
     from .core.masks import write_mask as write_mask
     from .core.metrics import Scores as Scores
@@ -39,6 +41,7 @@ _MODULES = {
     "cases": ("Case", "find_cases"),
     "config": ("ModelConfig", "PostprocessConfig", "ScoreConfig", "SegmentConfig", "TrainConfig"),
     "evaluation": ("pair_masks", "score_cases", "summarise_scores"),
+    "exploration": ("check_cases", "explore_cases"),
     "masks": ("read_mask", "write_mask"),
     "metrics": ("Scores", "score_mask"),
     "models": ("TrainedModel", "load_model", "save_model"),

@@ -11,7 +11,6 @@ from .cases import Case
 from .config import CHANNELS, FLAIR, CheckConfig
 from .findings import (
     Finding,
-    brightest,
     check_duplicates,
     check_files,
     check_histograms,
@@ -307,20 +306,21 @@ def _explore(
     case: Case, volume: Volume, mask: Mask | None, sample: Array, config: CheckConfig
 ) -> tuple[ExploredCase, list[Finding]]:
     odd: list[Finding] = []
-    bright = brightest(sample)
-    low = float(bright.min())
-    end_of_air = low + config.foreground * (float(np.percentile(bright, 99.9)) - low)
+    flair = CHANNELS.index(FLAIR)
+    seen = sample[..., flair]
+    low = float(seen.min())
+    end_of_air = low + config.foreground * (float(np.percentile(seen, 99.9)) - low)
     areas: tuple[int | None, ...] = (None,) * len(volume.array)
     positions = np.zeros((GRID, GRID))
     if mask is not None:
         whole = slice_areas(mask).tolist()
-        head_voxels = round(np.count_nonzero(bright > end_of_air) / bright.size * mask.size)
+        head_voxels = round(np.count_nonzero(seen > end_of_air) / seen.size * mask.size)
         odd += check_mask(volume, mask, whole, end_of_air, head_voxels, config)
         has_mask = [file is not None for file in case.masks] if case.layout == "slices" else [True] * len(whole)
         areas = tuple(area if known else None for area, known in zip(whole, has_mask, strict=True))
         positions = _on_grid(mask[np.flatnonzero(whole)].sum(axis=0, dtype=np.uint16).astype(np.float64))
     rows, columns = (np.linspace(0, size - 1, GRID).astype(int) for size in volume.shape[1:])
-    middle = volume.array[volume.shape[0] // 2][np.ix_(rows, columns)]
+    middle = volume.array[volume.shape[0] // 2, ..., flair][np.ix_(rows, columns)]
     voxels = sum(area or 0 for area in areas)
     histograms = _histograms(sample)
     odd += check_histograms(case.name, histograms, volume.missing, config)
@@ -335,7 +335,7 @@ def _explore(
         histograms=histograms,
         is_scaled=sample.dtype != np.uint8,
         positions=positions,
-        head=brightest(middle) > end_of_air,
+        head=middle > end_of_air,
     ), odd
 
 

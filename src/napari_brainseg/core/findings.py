@@ -1,6 +1,5 @@
 """What is odd about the files of a case, its images and its mask, in sentences."""
 
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from .cases import Case
-from .config import CHANNELS, CheckConfig
+from .config import CHANNELS, FLAIR, CheckConfig
 from .masks import Mask, NotBinary, read_slice_mask
 from .volumes import Array, Volume, read_slice
 
@@ -132,12 +131,6 @@ def check_histograms(
             yield Finding("bright air", name, None, sentence)
 
 
-def brightest(array: Array) -> Array:
-    """Largest of the channels (..., C); three times as fast as by axis, which is so short."""
-    largest: Array = functools.reduce(np.maximum, np.moveaxis(array, -1, 0))
-    return largest
-
-
 def check_mask(
     volume: Volume, mask: Mask, areas: Sequence[int], end_of_air: float, head_voxels: int, config: CheckConfig
 ) -> Iterator[Finding]:
@@ -152,7 +145,7 @@ def check_mask(
     areas : sequence of int
         Voxels of tumour in each slice.
     end_of_air : float
-        Intensity up to which a voxel is not head.
+        Intensity of FLAIR up to which a voxel is not head.
     head_voxels : int
         How large the head is, roughly.
     config : CheckConfig
@@ -196,10 +189,10 @@ def _outside(
 ) -> Iterator[Finding]:
     for z in map(int, np.flatnonzero(areas)):
         area, tumour = areas[z], mask[z] > 0
-        inside = volume.array[z].reshape(-1, volume.array.shape[-1])[np.flatnonzero(tumour)]
-        dark = int(np.count_nonzero(brightest(inside) <= end_of_air))
+        flair = volume.array[z, ..., CHANNELS.index(FLAIR)]  # the only one whose air is always dark
+        dark = int(np.count_nonzero(flair[tumour] <= end_of_air))
         if dark > config.outside * area:  # it may be fluid, which the head encloses
-            head = ndimage.binary_fill_holes(brightest(volume.array[z]) > end_of_air)
+            head = ndimage.binary_fill_holes(flair > end_of_air)
             out = int(np.count_nonzero(tumour & ~head))
             if out > config.outside * area:
                 number = volume.slice_numbers[z]
