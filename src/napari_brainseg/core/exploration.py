@@ -249,7 +249,7 @@ def explore_cases(
         if problem:
             findings += unusable(case, problem)
         if volume is not None:
-            sample = np.ascontiguousarray(volume.array[:, ::_STEP, ::_STEP])
+            sample = _sample(volume.array)
             blank = _blank(volume.array, sample)
             findings += check_images(volume, blank)
             found, odd = _explore(case, volume, mask, sample, config)
@@ -295,10 +295,14 @@ def _read(case: Case) -> _Read:
         return case, volume, None, error
 
 
+def _sample(array: Array) -> Array:
+    """(C, Z, Y, X): channel by channel is eight times as fast, as each copy then has long rows."""
+    return np.stack([array[:, ::_STEP, ::_STEP, channel] for channel in range(len(CHANNELS))])
+
+
 def _blank(array: Array, sample: Array) -> list[int]:
     """Indices of the slices that have the same value everywhere; the sample tells nearly always."""
-    planes = sample.reshape(len(sample), -1)
-    candidates = np.flatnonzero(planes.min(axis=1) == planes.max(axis=1))
+    candidates = np.flatnonzero(sample.min(axis=(0, 2, 3)) == sample.max(axis=(0, 2, 3)))
     return [int(z) for z in candidates if (array[z] == array[z].flat[0]).all()]
 
 
@@ -307,9 +311,9 @@ def _explore(
 ) -> tuple[ExploredCase, list[Finding]]:
     odd: list[Finding] = []
     flair = CHANNELS.index(FLAIR)
-    seen = sample[..., flair]
+    seen = sample[flair]
     low = float(seen.min())
-    end_of_air = low + config.foreground * (float(np.percentile(seen, 99.9)) - low)
+    end_of_air = low + config.foreground * (float(np.percentile(seen[:, ::2, ::2], 99.9)) - low)
     areas: tuple[int | None, ...] = (None,) * len(volume.array)
     positions = np.zeros((GRID, GRID))
     if mask is not None:
@@ -343,7 +347,7 @@ def _histograms(sample: Array) -> npt.NDArray[np.intp]:
     if sample.dtype != np.uint8:
         low, high = float(sample.min()), float(sample.max())
         sample = ((sample.astype(np.float32) - low) * ((BINS - 1) / ((high - low) or 1.0))).astype(np.uint8)
-    return np.stack([np.bincount(sample[..., channel].ravel(), minlength=BINS) for channel in range(len(CHANNELS))])
+    return np.stack([np.bincount(channel.ravel(), minlength=BINS) for channel in sample])
 
 
 def _on_grid(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
