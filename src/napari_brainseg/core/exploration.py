@@ -1,7 +1,6 @@
 """What is in a case, and what is in a data set: sizes, tumour, missing sequences, intensities, and oddities."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -244,7 +243,7 @@ def explore_cases(
     explored: list[ExploredCase] = []
     findings: list[Finding] = []
     fingerprints: dict[tuple[str, int], int] = {}
-    for done, (case, volume, mask, problem) in enumerate(_read_ahead(cases), 1):
+    for done, (case, volume, mask, problem) in enumerate(map(_read, cases), 1):
         findings += check_files(case)
         if problem:
             findings += unusable(case, problem)
@@ -272,21 +271,7 @@ def check_cases(
     return explore_cases(cases, config, on_progress=on_progress).findings
 
 
-_Read = tuple[Case, Volume | None, Mask | None, Exception | None]
-
-
-def _read_ahead(cases: Sequence[Case]) -> Iterator[_Read]:
-    """Images and masks, the next case being read while one is looked at."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(_read, cases[0]) if cases else None
-        for following in [*cases[1:], None]:
-            if coming:
-                current = coming.result()
-                coming = pool.submit(_read, following) if following else None
-                yield current
-
-
-def _read(case: Case) -> _Read:
+def _read(case: Case) -> tuple[Case, Volume | None, Mask | None, Exception | None]:
     volume = None
     try:
         volume = read_volume(case)
