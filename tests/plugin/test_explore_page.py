@@ -151,3 +151,15 @@ def test_figures_follow_the_theme(qtbot, open_page, data, viewer):
     qtbot.waitUntil(
         lambda: page.figures.pictures[1].pixmap().toImage().pixelColor(1, 1).lightness() > dark + 50, timeout=60_000
     )
+
+
+def test_it_fits_a_narrow_column(qtbot, open_page, data):
+    widget = open_page(data)
+    page = widget.explore_page
+
+    widget.resize(300, 700)
+    qtbot.waitUntil(
+        lambda: all(picture.pixmap().width() <= 300 for picture in page.figures.pictures[1::2]), timeout=60_000
+    )
+
+    assert widget.width() == 300

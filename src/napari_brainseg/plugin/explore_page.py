@@ -90,6 +90,7 @@ class ExplorePage(QWidget):
         self.message = text_line("What was done last, or what went wrong.")
         column = Column()
         column.set_parts(self.summary, self.figures)
+        column.setMinimumWidth(200)  # the tab has margins around it
         odd = QWidget()
         stack(odd, self.findings_title, self.findings)
         parts = QSplitter(Qt.Orientation.Vertical)
