@@ -59,7 +59,7 @@ class ExploreFigures(QWidget):
     def _draw(self) -> None:
         self._width = self.width()
         if self._exploration is not None and self._exploration.cases:
-            work = partial(_render, self._exploration, self._theme, max(self._width, 260), self.devicePixelRatioF())
+            work = partial(_render, self._exploration, self._theme, max(self._width, 200), self.devicePixelRatioF())
             self._tasks.begin("draw", work, lambda _: None, returned=self._show)
         else:
             self._tasks.drop("draw")
