@@ -64,7 +64,7 @@ class ReviewWidget(ReviewForm):
         self._clock: ReviewClock | None = None
         self._why_not = f"{NO_IMAGES}."
         self._tasks = Tasks(self)
-        self._window: QObject | None = None
+        self._sees_window = False
         self.restore_menu = RestoreMenu(self.restore_button, self.slice_in_view)
         self.restore_button.setMenu(self.restore_menu)
         self._refresh = qthrottled(self._show, timeout=50, parent=self)
@@ -373,9 +373,9 @@ class ReviewWidget(ReviewForm):
     def showEvent(self, event: QShowEvent) -> None:
         """See the window close, which does not tell its tabs."""
         super().showEvent(event)
-        if self.window() is not self and self._window is None:
-            self._window = self.window()
-            self._window.installEventFilter(self)
+        if self.window() is not self and not self._sees_window:
+            self._sees_window = True
+            self.window().installEventFilter(self)
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
         """Save before the window closes."""
@@ -425,6 +425,9 @@ class ReviewWidget(ReviewForm):
 
     def _shut_down(self) -> None:
         self._leave()
+        if application := QCoreApplication.instance():
+            with suppress(TypeError):  # it was disconnected before
+                application.aboutToQuit.disconnect(self._flush)
         self._tasks.close()
         self.queue.close_tasks()
         self.rounds.close_tasks()
