@@ -148,6 +148,13 @@ def workspace_of(run: Path) -> Workspace | None:
     return workspace if is_ours else None
 
 
+def name_models(workspace: Workspace) -> dict[str, str]:
+    """Names of the models that are known here, by the SHA-256 of their weights."""
+    adopted = {adoption.weights_sha256: Path(adoption.model).name for adoption in read_adoptions(workspace)}
+    shipped = {read_model_info(DEFAULT_MODEL).provenance.weights_sha256: DEFAULT_MODEL}
+    return shipped | adopted | {r.info.provenance.weights_sha256: r.folder.name for r in find_rounds(workspace)}
+
+
 def next_run(workspace: Workspace) -> Path:
     """Folder for the next retraining: ``runs/round-3`` after two."""
     number = 1

@@ -11,7 +11,7 @@ from superqt.utils import qdebounced
 from ..core.durations import in_words
 from ..core.ledgers import Effort, efforts, read_ledgers
 from ..core.model_folders import DEFAULT_MODEL
-from ..core.rounds import Round, adopt, find_rounds, model_in_use, roll_back
+from ..core.rounds import Round, adopt, find_rounds, model_in_use, name_models, roll_back
 from .buttons import allow, make_button, side_by_side
 from .case_table import grouped
 from .columns import stack, text_line
@@ -72,8 +72,7 @@ class ReviewRounds(QWidget):
         except (OSError, ValueError) as error:
             self.in_use.setText(as_sentence(error))
             return
-        named = {found.info.provenance.weights_sha256: found.folder.name for found in self.rounds}
-        self.effort.setText(describe_efforts(efforts(ledgers), named))
+        self.effort.setText(describe_efforts(efforts(ledgers), name_models(workspace) if workspace else {}))
         self.effort.setVisible(bool(self.effort.text()))
         self.in_use.setText(f"In use: {next((r.folder.name for r in self.rounds if r.is_used), used)}.")
         self._fill()
@@ -147,7 +146,7 @@ def describe_efforts(found: Sequence[Effort], named: dict[str, str]) -> str:
     """A line per round on what corrections took."""
     lines = []
     for effort in found:
-        of = named.get(effort.model_sha256, DEFAULT_MODEL if effort.model_sha256 else "no model")
+        of = named.get(effort.model_sha256, "another model" if effort.model_sha256 else "no model")
         each = in_words(effort.seconds / effort.slices) if effort.slices else ""
         lines.append(
             f"On {of}: {effort.slices} slice{'s' * (effort.slices != 1)} in {in_words(effort.seconds)}, {each} and "
