@@ -53,8 +53,9 @@ def show_tab(viewer: "napari.Viewer", name: str) -> Any:
 
 def find_tab(viewer: "napari.Viewer", name: str) -> Any:
     """A widget of this plugin if it is docked, else None."""
-    title = f"{name} ({PluginManager.instance().get_manifest(PLUGIN).display_name})"
-    return viewer.window.dock_widgets.get(title)
+    window = getattr(viewer, "window", None)  # which a viewer in a script may lack
+    docked = window.dock_widgets if window else {}
+    return docked.get(f"{name} ({PluginManager.instance().get_manifest(PLUGIN).display_name})") if docked else None
 
 
 def raise_tab(viewer: "napari.Viewer", name: str) -> None:
