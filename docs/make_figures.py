@@ -4,7 +4,7 @@
     python docs/make_figures.py DATA_SET_FOLDER
 
 The first line draws Cases, Segment and Metrics; the model should be one that was not trained on the case, such as that
-of a fold. The second draws Train, with a training from nothing of ten minutes: eight patients are enough.
+of a fold. The second draws Train, with 15 epochs from nothing: eight patients are enough.
 
 Needs a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
 """
@@ -26,7 +26,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_brainseg.plugin.tabs import show_tab
 from napari_brainseg.plugin.train_form import FROM_NOTHING
-from napari_brainseg.plugin.train_length import MINUTES
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -71,12 +70,11 @@ def draw_segmenting(viewer: napari.Viewer, model: str) -> None:
 
 
 def draw_training(viewer: napari.Viewer) -> None:
-    """Take a picture of the Train tab before a training of ten minutes, and after it."""
+    """Take a picture of the Train tab before a training of 15 epochs, and after it."""
     train = show_tab(viewer, "Train")
     setup = train.setup
     setup.source.value = FROM_NOTHING
-    setup.length.unit.value = MINUTES
-    setup.length.minutes_box.setValue(10)
+    setup.epochs.value = 15
     setup.share.setValue(25)
     setup.advanced["batch_size"].value = 8
     setup.advanced["threads"].value = 1
@@ -106,7 +104,7 @@ def picture(viewer: napari.Viewer, name: str) -> None:
     IMAGES.mkdir(exist_ok=True)
     path = IMAGES / f"{name}.png"
     viewer.screenshot(str(path), canvas_only=False, flash=False)
-    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the bytes
+    Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

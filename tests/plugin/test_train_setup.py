@@ -3,12 +3,18 @@
 import shutil
 import threading
 
+import numpy as np
 import pytest
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication, QDialog, QFileDialog
 
+from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import AIMS, AugmentationConfig, TrainConfig
+from napari_brainseg.core.corrections import Corrections
+from napari_brainseg.core.rounds import adopt
 from napari_brainseg.core.training_pace import MeasuredPace
+from napari_brainseg.core.volumes import read_volume
+from napari_brainseg.core.workspaces import default_workspace
 from napari_brainseg.plugin import train_data, train_setup
 from napari_brainseg.plugin.sentences import as_sentence
 from napari_brainseg.plugin.train_augmentation import OWN
@@ -83,9 +89,9 @@ def test_the_split_is_shown_before_anything_runs(filled):
 
 def test_cases_are_counted_off_the_gui_thread(setup, patients, wait_for, monkeypatch):
     threads = []
-    count = train_data.slice_areas
+    count = train_data.known_areas
     monkeypatch.setattr(
-        train_data, "slice_areas", lambda mask: threads.append(threading.current_thread()) or count(mask)
+        train_data, "known_areas", lambda case: threads.append(threading.current_thread()) or count(case)
     )
     setup.open_folder(patients)
     wait_for(setup)
@@ -98,7 +104,7 @@ def test_seed_and_share_decide_the_split_as_on_the_command_line(filled, patients
     filled.source.value = FROM_NOTHING
     filled.share.setValue(50)
     filled.advanced["seed"].value = 3
-    expected = split_data(read_training_data(patients, lambda _: None), 0.5, 3, None)
+    expected = split_data(read_training_data(patients, None, lambda _: None), 0.5, 3, None)
     qtbot.waitUntil(lambda: filled.split == expected, timeout=10_000)
 
     filled.share.setValue(0)
@@ -389,3 +395,69 @@ def test_a_stop_ends_the_dry_run(filled):
 
     with pytest.raises(ValueError, match="exit code"):
         measure_cost(filled.request(), stopped)
+
+
+# Corrections
+
+
+@pytest.fixture
+def corrected(patients, tmp_path):
+    """A copy of the patients; two slices of anna were corrected."""
+    data = copy_of(patients, tmp_path / "data", "anna", "bert", "carl", "dora")
+    correct(data, "anna", [1, 2])
+    return data
+
+
+def correct(data, name, slices):
+    volume = read_volume(find_cases(data / name)[0])
+    Corrections(default_workspace(data), volume).save(np.ones(volume.shape, np.uint8), slices)
+
+
+def test_nothing_is_said_of_corrections_where_there_are_none(filled):
+    assert not filled.corrections.isVisibleTo(filled)
+    assert not filled.corrections_line.isVisibleTo(filled)
+    assert "--corrections" not in filled.request().arguments()
+
+
+def test_corrections_are_learned_from_unless_somebody_does_not_want_it(setup, corrected, wait_for):
+    setup.open_folder(corrected)
+    wait_for(setup)
+    workspace = default_workspace(corrected)
+
+    assert setup.corrections_line.text().startswith("2 corrected slices of 1 case. None that default has learned")
+    assert setup.output == workspace.runs / "round-1"
+    words = setup.request().arguments()
+    assert words[words.index("--corrections") + 1] == str(workspace.folder)
+    setup.corrections.setChecked(False)
+    wait_for(setup)
+    assert "--corrections" not in setup.request().arguments()
+    assert setup.output.parent.name == "brainseg-models"
+    assert not any(item.case.corrected_slices for item in setup.data.cases)
+    assert setup.corrections.isVisibleTo(setup)
+
+
+def test_what_is_corrected_meanwhile_is_counted_when_the_page_is_looked_at_again(setup, corrected, wait_for):
+    setup.open_folder(corrected)
+    wait_for(setup)
+    setup.name.setText("mine")
+    setup.name.textEdited.emit("mine")
+    correct(corrected, "bert", [0, 1, 2])
+    setup.follow_cases()
+    wait_for(setup)
+
+    assert setup.corrections_line.text().startswith("5 corrected slices of 2 cases.")
+    assert setup.name.text() == "mine"
+
+
+def test_retraining_starts_from_the_model_in_use(setup, corrected, wait_for, tmp_path, save_tiny_model):
+    save_tiny_model(tmp_path / "mine")
+    adopt(default_workspace(corrected), tmp_path / "mine")
+    setup.source.value = FROM_NOTHING
+    setup.corrections.setChecked(False)
+    setup.retrain(corrected)
+    wait_for(setup)
+
+    assert setup.parent_model == str(tmp_path / "mine")
+    assert setup.corrections.isChecked()
+    assert setup.output == default_workspace(corrected).runs / "round-1"
+    assert setup.start_button.isEnabled()

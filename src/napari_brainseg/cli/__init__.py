@@ -12,6 +12,7 @@ from .compare import compare
 from .console import complain, errors
 from .demo import demo
 from .queue import queue
+from .reference_split import reference
 from .review import review
 from .score import score
 from .segment import segment
@@ -30,6 +31,7 @@ _INTERRUPTED = 130
 
 for command in (cases, segment, score, compare, train, queue, augment, review, demo):
     app.command()(command)
+app.command("reference-split")(reference)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

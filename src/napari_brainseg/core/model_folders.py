@@ -60,7 +60,9 @@ class ModelInfo(Settings):
     parent_dice: Mapping[str, float] = Field(
         {}, description="Dice of the same validation cases by the model that training started from."
     )
-    corrected_slices: Mapping[str, int] = Field({}, description="Corrected slices that were learned from, by case.")
+    corrected_slices: Mapping[str, int] = Field(
+        {}, description="Slices with a correction by case, of those that were learned from and those that validate."
+    )
     base_dice: Mapping[str, float] = Field(
         {}, description="Dice of patients that the model training started from had learned from."
     )

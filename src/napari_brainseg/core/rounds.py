@@ -7,6 +7,7 @@ from statistics import fmean
 
 from pydantic import Field, ValidationError
 
+from .cases import WORKSPACE_FILE
 from .config import Settings
 from .files import atomic_path
 from .ledgers import now
@@ -140,6 +141,13 @@ def find_rounds(workspace: Workspace) -> list[Round]:
     return sorted(rounds, key=lambda found: found.info.provenance.created)
 
 
+def workspace_of(run: Path) -> Workspace | None:
+    """The workspace that a run belongs to, None if it stands elsewhere."""
+    workspace = Workspace(run.absolute().parent.parent)
+    is_ours = run.absolute().parent == workspace.runs and (workspace.folder / WORKSPACE_FILE).is_file()
+    return workspace if is_ours else None
+
+
 def next_run(workspace: Workspace) -> Path:
     """Folder for the next retraining: ``runs/round-3`` after two."""
     number = 1
@@ -153,7 +161,7 @@ def _round(folder: Path, is_used: bool, was_adopted: bool) -> Round:
     return Round(
         folder=folder,
         info=info,
-        corrected_slices=sum(info.corrected_slices.values()),
+        corrected_slices=sum(info.corrected_slices.get(name, 0) for name in info.train_cases),
         before=_mean(info.parent_dice.values()),
         after=info.mean_dice,
         base_before=_mean(info.parent_base_dice.values()),

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .cases import Case, patient_of
+from .files import atomic_path
 from .model_folders import ModelInfo
 from .peeks import peek
 
 Sides = tuple[list[Case], list[Case]]
 """Cases to train on and cases to validate on."""
+
+REFERENCE_CASES, REFERENCE_COUNT = 110, 10
+"""Cases of the whole data set, and those that the reference split holds out."""
 
 _TELLING = 10
 """From so many patients on, a mean says something of new ones."""
@@ -96,6 +100,29 @@ def split_by_folds(cases: Sequence[Case], folds: Sequence[Sequence[str]], fold: 
     if not validation:
         raise ValueError(f"fold {fold} holds no usable case: there is nothing to validate on")
     return [case for case in cases if case.name in listed - held_out], validation
+
+
+def reference_split(cases: Sequence[Case]) -> Sides:
+    """The split that Buda's ``brain-segmentation-pytorch`` reports on: ten patients of the sorted names, seed 42.
+
+    It is that split only for the whole data set of 110 patients.
+
+    Raises
+    ------
+    ValueError
+        If there are no more than ten cases.
+    """
+    ordered = sorted(cases, key=lambda case: case.name)
+    if len(ordered) <= REFERENCE_COUNT:
+        raise ValueError(f"the reference split holds {REFERENCE_COUNT} cases out, but there are only {len(ordered)}")
+    drawn = {case.name for case in random.Random(42).sample(ordered, REFERENCE_COUNT)}
+    return [case for case in ordered if case.name not in drawn], [case for case in ordered if case.name in drawn]
+
+
+def write_folds(path: Path, folds: Sequence[Sequence[str]]) -> None:
+    """Write lists of case names as `read_folds` reads them."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({"folds": [list(names) for names in folds]}, indent=1) + "\n", "utf-8")
 
 
 def read_folds(path: Path) -> list[list[str]]:

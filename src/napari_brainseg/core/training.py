@@ -258,7 +258,7 @@ def train(
         info = _info_of(run, start.info if start else None).model_copy(
             update={
                 **forgotten,
-                "corrected_slices": {case.name: case.corrected_slices for case in train_cases if case.corrected_slices},
+                "corrected_slices": {case.name: case.corrected_slices for case in every_case if case.corrected_slices},
                 "name": output.name,
                 "epoch": kept,
                 "validation_dice": judged.dice if judged else {},

@@ -236,6 +236,13 @@ class CasesWidget(QWidget):
         if number is not None:
             self._open(number, then=partial(raise_tab, self.viewer, "Segment"))
 
+    def open_case(self, name: str) -> None:
+        """Open a case by its name in place of the former one, as the table lists it."""
+        self.select(name)
+        number = self._current_number()
+        if number is not None:
+            self._open(number)
+
     def select(self, name: str) -> None:
         """Select a case by its name."""
         self._select(next(number for number, row in enumerate(self.table.rows) if row.case.name == name))

@@ -54,12 +54,17 @@ def find_start(layers: Sequence[Layer], images: Image, volume: Volume) -> Start:
     if result := find_result(layers, images):
         sha = result.provenance.weights_sha256
         return Start("the prediction", result.predicted, _mask_of(result.layer.data), sha, result.layer)
-    for layer in reversed(layers):
-        if role_of(layer) == "manual" and volume_of(layer) is volume and layer.data.shape == volume.shape:
-            original = _mask_of(notes(layer.metadata).get("original", layer.data))
-            return Start("the manual mask", original, _mask_of(layer.data), layer=layer)
+    if layer := manual_layer(layers, volume):
+        original = _mask_of(notes(layer.metadata).get("original", layer.data))
+        return Start("the manual mask", original, _mask_of(layer.data), layer=layer)
     empty = np.zeros(volume.shape, np.uint8)
     return Start("an empty mask", empty, empty)
+
+
+def manual_layer(layers: Sequence[Layer], volume: Volume) -> Labels | None:
+    """The manual mask of a case, if it is in the viewer."""
+    found = (layer for layer in reversed(layers) if role_of(layer) == "manual" and volume_of(layer) is volume)
+    return next((layer for layer in found if layer.data.shape == volume.shape), None)
 
 
 def correction_of(layer: Layer) -> "CorrectionLayer | None":

@@ -74,6 +74,7 @@ class ReviewForm(Column):
         self.done_line = text_line("What was done last.")
         self.fill_box = RefillBox(viewer)
         self.tools = EditTools(viewer)
+        self.tools.setMinimumWidth(0)  # the column's scroll bar takes some of its 300 pixels
         self.place = WorkspaceChoice()
         self.reviewer = QLineEdit()
         self.reviewer.setToolTip("Your name, which is noted with each slice that you correct.")
@@ -140,14 +141,16 @@ class ReviewForm(Column):
             button.setToolTip(TOOLTIPS[tooltip])
         buttons = QGridLayout()
         buttons.setSpacing(4)
-        row = self.accept_button, self.flag_button, self.next_button, self.back_button
+        row = self.accept_button, self.flag_button, self.back_button, self.next_button
         for place, button in enumerate((*row, self.volume_button, self.restore_button)):
             button.setMinimumHeight(_ROW)
             buttons.addWidget(button, *divmod(place, 2))
         self._session = QWidget()
         session = stack(self._session, self.strip, self.summary, self.slice_line)
         session.addLayout(buttons)
-        for part in (self.done_line, self.case_button, self.tools, self.fill_box):
+        again = text_line("What becomes of this mask when the Segment tab makes a new prediction.")
+        again.setText("When the case is segmented again:")
+        for part in (self.done_line, self.case_button, self.tools, again, self.fill_box):
             session.addWidget(part)
         top, bottom = QWidget(), QWidget()
         top.setLayout(side_by_side(self.case, self.saved_line, stretch=(1, 0)))

@@ -20,16 +20,20 @@ from ..core.ledgers import ReviewState
 from ..core.volumes import Volume
 from ..core.workspaces import Workspace
 from .autosave import Autosave
+from .columns import folded
 from .correction_layer import CorrectionLayer, correction_of, find_start
 from .image_picker import NO_IMAGES
 from .restore_menu import RestoreMenu
-from .result_layer import find_result
+from .result_layer import ResultLayer, find_result
 from .review_clock import ReviewClock
 from .review_form import CORRECT, GO_ON, ReviewForm
+from .review_queue import ReviewQueue
+from .review_rounds import ReviewRounds
 from .review_steps import describe_case, describe_slice, next_slice, to_review
 from .tabs import find_tab
 from .task import Tasks
 
+NEXT, RETRAINING = "What to correct next", "Retrain"
 _LOOKING = "Looking for corrections..."
 
 
@@ -58,13 +62,16 @@ class ReviewWidget(ReviewForm):
         """Positions along Z in the order in which they are best reviewed; empty for that of the slices."""
         self._images: Image | None = None
         self._clock: ReviewClock | None = None
-        self._why_not = ""
+        self._why_not = f"{NO_IMAGES}."
         self._tasks = Tasks(self)
-        self._window: QObject | None = None
+        self._sees_window = False
         self.restore_menu = RestoreMenu(self.restore_button, self.slice_in_view)
         self.restore_button.setMenu(self.restore_menu)
         self._refresh = qthrottled(self._show, timeout=50, parent=self)
         self._connect()
+        self.queue, self.rounds = ReviewQueue(self), ReviewRounds(self)
+        self.add_panel(folded(NEXT, self.queue))
+        self.add_panel(folded(RETRAINING, self.rounds))
         self._case_chosen()
 
     @property
@@ -78,6 +85,11 @@ class ReviewWidget(ReviewForm):
         return self.correction.layer if self.correction else None
 
     # the case
+
+    @property
+    def result(self) -> ResultLayer | None:
+        """The prediction of the case, if there is one."""
+        return find_result(self.viewer.layers, self._images)
 
     def choose(self, images: Image) -> None:
         """Choose the case of these images."""
@@ -121,10 +133,8 @@ class ReviewWidget(ReviewForm):
     def _case_chosen(self) -> None:
         source = self.case.source
         images = source.layers[0] if source else None
-        if self.correction and not self.correction.is_shown:
-            self._leave()
-            self._images = None
-        if images is not self._images:
+        is_gone = self.correction is not None and not self.correction.is_shown
+        if is_gone or images is not self._images:
             self._leave()
             self._images, self.volume, self.corrections, self.order = images, None, None, ()
             self._read_volume()
@@ -134,7 +144,7 @@ class ReviewWidget(ReviewForm):
 
     def _read_volume(self) -> None:
         source, self._why_not = self.case.source, "" if self._images else f"{NO_IMAGES}."
-        result = find_result(self.viewer.layers, self._images)
+        result = self.result
         try:
             self.volume = result.volume if result else source.volume() if source else None
         except ValueError as error:
@@ -221,7 +231,8 @@ class ReviewWidget(ReviewForm):
         self._refresh()
 
     def _reopened(self, slices: list[int]) -> None:
-        self.say(f"{self._names(slices)} accepted or flagged: edited again now.")
+        states = {self.corrections.state(z) for z in slices} if self.corrections else set()
+        self.say(f"{self._names(slices)} {' or '.join(sorted(states))}: now edited again.")
 
     def _merged(self, slices: Sequence[int]) -> None:
         self.say(f"{self._names(slices)} changed in another window, and shown as it is now.")
@@ -250,8 +261,8 @@ class ReviewWidget(ReviewForm):
             waiting = [z for z, state in enumerate(states) if state in ("auto", "edited")]
             accepted = [z for z, state in enumerate(states) if state == "accepted"]
             self.autosave.set_state(waiting or accepted, "accepted" if waiting else None)
-            flagged = states.count("flagged")
-            self.say(f"{flagged} flagged slice{'s' * (flagged != 1)} stay so." if flagged else "")
+            flagged = [z for z, state in enumerate(states) if state == "flagged"]
+            self.say(f"{self._names(flagged)} flagged and stay{'s' * (len(flagged) == 1)} so." if flagged else "")
 
     def step(self, direction: int) -> None:
         """Go to the next slice that is to be reviewed (1), or to the one before (-1)."""
@@ -330,7 +341,9 @@ class ReviewWidget(ReviewForm):
         return sum(review.state != "auto" for review in self.corrections.ledger.slices.values())
 
     def _describe_start(self) -> str:
-        if self.correction or self._why_not or not (self._images and self.volume and self.corrections):
+        if self._images is None:
+            return "Open a case and segment it; its mask can be corrected here."
+        if self.correction or self._why_not or not (self.volume and self.corrections):
             return "" if self.correction else self._why_not
         if count := self._count_saved():
             last = max(review.time for review in self.corrections.ledger.slices.values())
@@ -340,7 +353,7 @@ class ReviewWidget(ReviewForm):
 
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
-        with suppress(AttributeError):  # a viewer without a window, as in scripts
+        with suppress(AttributeError, KeyError):  # a viewer without window or plugins, as in scripts
             tab = find_tab(self.viewer, "Cases")
             return tab if tab is not None and tab.next_button.isEnabled() else None
         return None
@@ -360,9 +373,9 @@ class ReviewWidget(ReviewForm):
     def showEvent(self, event: QShowEvent) -> None:
         """See the window close, which does not tell its tabs."""
         super().showEvent(event)
-        if self.window() is not self and self._window is None:
-            self._window = self.window()
-            self._window.installEventFilter(self)
+        if self.window() is not self and not self._sees_window:
+            self._sees_window = True
+            self.window().installEventFilter(self)
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
         """Save before the window closes."""
@@ -412,7 +425,12 @@ class ReviewWidget(ReviewForm):
 
     def _shut_down(self) -> None:
         self._leave()
+        if application := QCoreApplication.instance():
+            with suppress(TypeError):  # it was disconnected before
+                application.aboutToQuit.disconnect(self._flush)
         self._tasks.close()
+        self.queue.close_tasks()
+        self.rounds.close_tasks()
         self._refresh.cancel()
         self.fill_box.let_go()
         self.case.let_go()

@@ -18,6 +18,7 @@ from ..core.progress import Progress
 from ..core.volumes import Volume
 from .buttons import allow
 from .commands import segment_command
+from .correction_layer import correction_of
 from .engine import Engine, prepare_engine, segment_in_task
 from .form import read_form
 from .image_picker import NO_IMAGES, ImagePicker
@@ -319,7 +320,9 @@ class SegmentWidget(SegmentForm):
         in_view = self.picker.slice_in_view()
         shown = (volume, self.result.volume if self.result else volume)
         for layer in self.viewer.layers:
-            if layer in self.picker.layers or any(volume_of(layer) is one for one in shown):
+            correction = correction_of(layer)
+            images_of_it = correction.images if correction else layer
+            if images_of_it in self.picker.layers or any(volume_of(layer) is one for one in shown):
                 set_spacing(layer, new)
         if self.result:
             self.result.volume = new

@@ -54,8 +54,9 @@ def show_tab(viewer: "napari.Viewer", name: str) -> Any:
 
 
 def find_tab(viewer: "napari.Viewer", name: str) -> Any:
-    """A widget of this plugin if it is docked, else None."""
-    return viewer.window.dock_widgets.get(_full_name(name))
+    """A widget of this plugin if it is docked, else None; a viewer without a window, as in scripts, has none."""
+    window = getattr(viewer, "window", None)
+    return None if window is None else window.dock_widgets.get(_full_name(name))
 
 
 def raise_tab(viewer: "napari.Viewer", name: str) -> None:

@@ -36,6 +36,8 @@ class TrainingRequest:
         Share of patients to validate on.
     minutes : int or None
         About how long it may take, in place of the epochs.
+    corrections : Path or None
+        A workspace whose corrections win over the masks in the folder.
     """
 
     folder: Path
@@ -45,10 +47,12 @@ class TrainingRequest:
     config: TrainConfig
     share: float = VALIDATION_SHARE
     minutes: int | None = None
+    corrections: Path | None = None
 
     def arguments(self) -> list[str]:
         """What follows ``brainseg``."""
         words = ["train", str(self.folder), "--output", str(self.output)]
+        words += ["--corrections", str(self.corrections)] if self.corrections else []
         words += ["--from", self.parent] if self.parent else _flags(self.model, ModelConfig())
         words += [] if self.share == VALIDATION_SHARE else ["--validation-share", f"{self.share:g}"]
         config, default = self.config, TrainConfig.default(fine_tunes=self.parent is not None)

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ..core.cases import Case, find_cases
+from ..core.corrections import with_corrections
 from ..core.masks import known_areas
 from ..core.model_folders import ModelInfo
 from ..core.progress import OnProgress, Progress
-from ..core.splits import split_cases, worth_of
+from ..core.splits import rehearsed_patients, split_cases, worth_of
+from ..core.workspaces import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,12 @@ class TrainingData:
     folder: Path
     cases: tuple[CountedCase, ...]
     left_out: tuple[str, ...]
+
+    @property
+    def corrected(self) -> tuple[int, int]:
+        """Corrected slices, and cases that have some."""
+        counts = [item.case.corrected_slices for item in self.cases]
+        return sum(counts), sum(map(bool, counts))
 
     @property
     def patients(self) -> int:
@@ -61,8 +69,8 @@ class Split:
         return worth_of([item.case for item in self.validation])
 
 
-def read_training_data(folder: Path, on_progress: OnProgress) -> TrainingData:
-    """Find the cases of a folder and look into their masks.
+def read_training_data(folder: Path, workspace: Workspace | None, on_progress: OnProgress) -> TrainingData:
+    """Find the cases of a folder and look into their masks, with what is corrected in a workspace.
 
     Raises
     ------
@@ -72,6 +80,7 @@ def read_training_data(folder: Path, on_progress: OnProgress) -> TrainingData:
     counted: list[CountedCase] = []
     left_out: list[str] = []
     cases = find_cases(folder, on_progress=on_progress)
+    cases = with_corrections(cases, workspace) if workspace else cases
     for done, case in enumerate(cases):
         on_progress(Progress("counting slices", done, len(cases)))
         if case.error or not case.has_truth:
@@ -99,6 +108,18 @@ def split_data(data: TrainingData, share: float, seed: int, parent: ModelInfo | 
     sides = split_cases(cases, share, seed, parent=parent) if share else (cases, [])
     training, validation = (tuple(by_name[case.name] for case in side) for side in sides)
     return Split(training, validation)
+
+
+def describe_corrections(data: TrainingData, split: Split | None, parent: ModelInfo | None) -> str:
+    """What is corrected, and whether the parent may forget what it knows, in sentences."""
+    slices, cases = data.corrected
+    words = f"{slices} corrected slice{'s' * (slices != 1)} of {cases} case{'s' * (cases != 1)}."
+    if parent is None or split is None:
+        return words
+    known = rehearsed_patients([item.case for item in split.training], parent)
+    if known:
+        return f"{words} {len(known)} patients that {parent.name} knows are rehearsed, so that it does not forget them."
+    return f"{words} None that {parent.name} has learned from is here to be rehearsed: it may forget them."
 
 
 def count(cases: Sequence[CountedCase]) -> tuple[int, int, int]:

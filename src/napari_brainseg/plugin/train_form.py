@@ -3,7 +3,17 @@
 from typing import Any
 
 from magicgui.widgets import ComboBox
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QProgressBar, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 
 from ..core.config import AIMS, FINE_TUNING, ModelConfig, Settings, TrainConfig
 from .buttons import side_by_side
@@ -27,6 +37,10 @@ class TrainForm(QWidget):
         super().__init__()
         self.folder_label = text_line("The data folder.")
         self.folder_button = _button("Choose…", "Choose a folder of patients with manual masks.")
+        self.corrections = QCheckBox("Learn from corrections")
+        self.corrections.setToolTip("What was corrected in the Review tab wins over the masks in the folder.")
+        self.corrections.setChecked(True)
+        self.corrections_line = text_line("What is corrected, and what keeps the model from forgetting.")
         self.bar = QProgressBar()
         self.bar.setToolTip("Cases whose slices have been counted.")
         self.bar.hide()
@@ -71,6 +85,8 @@ class TrainForm(QWidget):
             self,
             _title("Data"),
             _row(self.folder_label, self.folder_button),
+            self.corrections,
+            self.corrections_line,
             self.bar,
             self.split_view,
             _title("Model"),

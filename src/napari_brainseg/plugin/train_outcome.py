@@ -19,7 +19,9 @@ class TrainOutcome(QWidget):
         super().__init__()
         self.sentence = text_line("Mean Dice per volume over the validation cases.")
         self.table = QTableWidget(0, 0)
-        self.table.setToolTip("Dice per volume of each validation case: before, after, and what was gained.")
+        self.table.setToolTip(
+            "Dice per volume of each validation case: before, after, what was gained; ✎ is a corrected one."
+        )
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)
         self.table.verticalHeader().setMinimumSectionSize(22)
@@ -44,8 +46,9 @@ class TrainOutcome(QWidget):
         self.table.setRowCount(len(rows))
         for number, row in enumerate(rows):
             for column, text in enumerate(row):
-                item = QTableWidgetItem(text)
-                item.setToolTip(row[0])
+                is_corrected = not column and text in info.corrected_slices
+                item = QTableWidgetItem(f"✎ {text}" if is_corrected else text)
+                item.setToolTip(f"{row[0]}, corrected" if row[0] in info.corrected_slices else row[0])
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(number, column, item)
@@ -69,7 +72,16 @@ def sentence(info: ModelInfo) -> str:
     known = [info.parent_dice[name] for name in info.validation_dice if name in info.parent_dice]
     if len(known) < count:
         return f"Mean Dice {info.mean_dice:.2f} on {cases}."
-    return f"Old model {fmean(known):.2f}, new model {info.mean_dice:.2f}: mean Dice on the same {cases}."
+    gain = f"Old model {fmean(known):.2f}, new model {info.mean_dice:.2f}: mean Dice on the same {cases}."
+    return f"{gain} {_forgetting(info)}".rstrip()
+
+
+def _forgetting(info: ModelInfo) -> str:
+    """What became of the patients that the old model knows, in words."""
+    if not info.base_dice:
+        return ""
+    old, new = (fmean(dice.values()) for dice in (info.parent_base_dice, info.base_dice))
+    return f"On {len(info.base_dice)} patients that the old model knows {new:.2f}, before {old:.2f}."
 
 
 def compare(info: ModelInfo) -> list[list[str]]:

@@ -7,13 +7,15 @@ from typing import Any
 
 from napari.utils.notifications import show_error, show_info
 from pydantic import ValidationError
-from qtpy.QtCore import QSettings, Signal
+from qtpy.QtCore import QSettings, QSignalBlocker, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import qdebounced
 
 from ..core.config import AIMS, AugmentationConfig, ModelConfig, TrainConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.progress import Progress
+from ..core.rounds import model_in_use, next_run
+from ..core.workspaces import Workspace
 from .buttons import allow
 from .form import read_form
 from .model_picker import ModelPicker
@@ -21,12 +23,10 @@ from .sentences import as_sentence
 from .task import Tasks
 from .train_augmentation import OWN, SHEET_TOOLTIP, draw_sheet, show_sheet
 from .train_command import TrainingRequest, command_line, default_output, why_not_there
-from .train_data import Split, TrainingData, read_training_data, split_data
+from .train_data import Split, TrainingData, describe_corrections, read_training_data, split_data
 from .train_form import COMMAND_TOOLTIP, FROM_MODEL, START_TOOLTIP, TrainForm
 from .train_plan import TrainingCost, measure_cost
-
-_CASES_FOLDER = "cases/folder"
-"""Where the Cases tab remembers what it lists."""
+from .workspace_choice import CASES_FOLDER, workspace_for
 
 
 class TrainSetup(TrainForm):
@@ -43,6 +43,9 @@ class TrainSetup(TrainForm):
         self.data: TrainingData | None = None
         """What the folder holds, once it is counted."""
         self.split: Split | None = None
+        self.workspace: Workspace | None = None
+        """Where the folder's cases are corrected; None as long as nobody has corrected any."""
+        self._counted_at = 0
         self._why_no_split = ""
         self._is_own_folder = False
         self._is_own_name = False
@@ -94,7 +97,8 @@ class TrainSetup(TrainForm):
         except ValidationError as error:
             raise ValueError(_first_problem(error)) from error
         share, minutes = self.share.value() / 100, self.length.minutes
-        return TrainingRequest(self.folder, self.output, self.parent_model, model, config, share, minutes)
+        corrections = self._corrections.folder if self._corrections else None
+        return TrainingRequest(self.folder, self.output, self.parent_model, model, config, share, minutes, corrections)
 
     def why_not_start(self) -> str:
         """Why a training cannot be started, as a sentence; empty if it can."""
@@ -116,29 +120,46 @@ class TrainSetup(TrainForm):
 
     def follow_cases(self) -> None:
         """Take the folder that the Cases tab lists, unless a person chose another one here."""
-        folder = self._settings.value(_CASES_FOLDER, "")
+        folder = self._settings.value(CASES_FOLDER, "")
         if folder and not self._is_own_folder and Path(folder) != self.folder and Path(folder).exists():
             self.open_folder(Path(folder))
+        elif self.folder and self._ledger_time() != self._counted_at:
+            self._count_again()
 
     def open_folder(self, folder: Path) -> None:
         """Count the cases of a folder, without holding up the window."""
+        is_new = folder != self.folder
         self.folder, self.data, self.split = folder, None, None
+        workspace = workspace_for(folder)
+        self.workspace = workspace if workspace.ledger.is_dir() else None
+        corrections, self._counted_at = self._corrections, self._ledger_time()
         self._why_no_data = "The cases are being counted."
+        self._is_own_name = self._is_own_name and not is_new
         self.folder_label.setText(folder.name)
         self.folder_label.setToolTip(str(folder))
-        self._suggest_output()
+        if not self._is_own_name:
+            self._suggest_output()
         self.split_view.show_split(self.data, self.split)
         self.bar.setRange(0, 0)
         self.bar.show()
         self._tasks.begin(
             "count",
-            lambda task: read_training_data(folder, task.report),
+            lambda task: read_training_data(folder, corrections, task.report),
             lambda _: self.bar.hide(),
             progressed=self._show_progress,
             returned=self._counted,
             failed=self._not_counted,
         )
         self._changed()
+
+    def retrain(self, folder: Path) -> None:
+        """Set up the training of the model in use on what is corrected of a folder's cases."""
+        self._is_own_folder = True
+        self.source.value = FROM_MODEL
+        self.models.choose(model_in_use(workspace_for(folder)))
+        with QSignalBlocker(self.corrections):
+            self.corrections.setChecked(True)
+        self.open_folder(folder)
 
     def refresh(self) -> None:
         """Look again at what may have changed while another page was shown."""
@@ -166,6 +187,7 @@ class TrainSetup(TrainForm):
         self.start_button.clicked.connect(lambda: self._start())
         self.copy_button.clicked.connect(lambda: self._copy_command())
         self.source.changed.connect(self._source_chosen)
+        self.corrections.toggled.connect(lambda _: self._count_again())
         self.name.textEdited.connect(self._name_edited)
         for form in (self.short, self.advanced, self.network, self.length):
             form.changed.connect(self._changed)
@@ -176,6 +198,27 @@ class TrainSetup(TrainForm):
         self.augmentation.sheet_wanted.connect(self._draw_sheet)
 
     # data
+
+    @property
+    def _corrections(self) -> Workspace | None:
+        """Whose corrections are to be learned from."""
+        return self.workspace if self.corrections.isChecked() else None
+
+    def _ledger_time(self) -> int:
+        """When a correction of this folder's cases was last written down; 0 if there is none."""
+        ledger = workspace_for(self.folder).ledger if self.folder else None
+        return ledger.stat().st_mtime_ns if ledger and ledger.is_dir() else 0
+
+    def _count_again(self) -> None:
+        if self.folder:
+            self.open_folder(self.folder)
+
+    def _show_corrections(self) -> None:
+        parent = self.models.info if self.parent_model else None
+        words = describe_corrections(self.data, self.split, parent) if self.data and self._corrections else ""
+        self.corrections.setVisible(self.workspace is not None)
+        self.corrections_line.setText(words)
+        self.corrections_line.setVisible(bool(words))
 
     def _show_progress(self, progress: Progress) -> None:
         self.bar.setRange(0, progress.total)
@@ -244,6 +287,7 @@ class TrainSetup(TrainForm):
         with self.aim.changed.blocked():
             self.aim.value = self._config().aim or OWN
         self.place_line.setText(f"in {self.models_folder}" if self.models_folder else "")
+        self._show_corrections()
         allow(self.start_button, why, START_TOOLTIP)
         allow(self.copy_button, why, COMMAND_TOOLTIP)
         drawing = "The sheet is being drawn." if "sheet" in self._tasks else ""
@@ -294,7 +338,7 @@ class TrainSetup(TrainForm):
 
     def _suggest_output(self) -> None:
         assert self.folder
-        output = default_output(self.folder, date.today())
+        output = next_run(self._corrections) if self._corrections else default_output(self.folder, date.today())
         self.models_folder = output.parent
         self.name.setText(output.name)
         self._is_own_name = False
@@ -304,7 +348,7 @@ class TrainSetup(TrainForm):
         self._changed()
 
     def _choose_folder(self) -> None:
-        start = str(self.folder or self._settings.value(_CASES_FOLDER, ""))
+        start = str(self.folder or self._settings.value(CASES_FOLDER, ""))
         if folder := QFileDialog.getExistingDirectory(self, "Choose a folder of patients", start):
             self._is_own_folder = True
             self.open_folder(Path(folder))

@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, QSettings, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QWidget
 
+from ..core.rounds import adopt, workspace_of
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
 from .columns import Column
 from .sentences import as_sentence
@@ -113,9 +114,21 @@ class TrainWidget(Column):
             self._launch(arguments, self.view.folder)
 
     def use_model(self) -> None:
-        """Choose the model that came of the run in the Segment tab."""
-        if self.view is not None and self.view.info is not None:
-            show_tab(self.viewer, "Segment").models.choose(str(self.view.folder))
+        """Choose the model that came of the run in the Segment tab, and adopt it if it belongs to a workspace."""
+        if self.view is None or self.view.info is None:
+            return
+        try:
+            if workspace := workspace_of(self.view.folder):
+                adopt(workspace, self.view.folder)
+        except (OSError, ValueError) as error:
+            self._fail(error)
+        show_tab(self.viewer, "Segment").models.choose(str(self.view.folder))
+
+    def retrain(self, folder: Path) -> None:
+        """Set up the training of the model in use on corrected cases; a training under way stays in view."""
+        if not self.is_under_way:
+            self.set_up()
+            self.setup.retrain(folder)
 
     def set_up(self) -> None:
         """Leave the run, which is over, and set up another one."""

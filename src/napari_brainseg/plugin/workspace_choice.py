@@ -40,12 +40,8 @@ class WorkspaceChoice(QWidget):
     def show_volume(self, volume: Volume | None) -> None:
         """Find the workspace for a case."""
         self._volume = volume
-        data = self._data_folder()
-        if data is None:
-            self.workspace = None
-        else:
-            chosen = str(self._settings.value(_key(data), ""))
-            self.workspace = Workspace(Path(chosen)) if chosen else default_workspace(data)
+        data = self.data_folder
+        self.workspace = workspace_for(data) if data else None
         self._say()
 
     def choose(self, folder: Path | str) -> None:
@@ -59,7 +55,7 @@ class WorkspaceChoice(QWidget):
         folder = Path(folder).absolute()
         if self._volume is not None and self._volume.source:
             check_workspace(folder, find_cases(self._volume.source))
-        if data := self._data_folder():
+        if data := self.data_folder:
             self._settings.setValue(_key(data), str(folder))
         self.workspace = Workspace(folder)
         self._say()
@@ -69,7 +65,8 @@ class WorkspaceChoice(QWidget):
         """Let a person choose, or say why not."""
         allow(self.button, why_not, _TOOLTIP)
 
-    def _data_folder(self) -> Path | None:
+    @property
+    def data_folder(self) -> Path | None:
         """The data set that a case belongs to: that of the Cases tab if it lies there; None if it is no file."""
         if self._volume is None or self._volume.source is None:
             return None
@@ -93,6 +90,12 @@ class WorkspaceChoice(QWidget):
                 self.choose(folder)
             except (OSError, ValueError) as error:
                 self.failed.emit(error)
+
+
+def workspace_for(data: Path) -> Workspace:
+    """The workspace that a person has chosen for a data set, else the one beside it."""
+    chosen = str(QSettings("napari-brainseg", "napari-brainseg").value(_key(data), ""))
+    return Workspace(Path(chosen)) if chosen else default_workspace(data)
 
 
 def _key(data: Path) -> str:

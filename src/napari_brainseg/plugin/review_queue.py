@@ -1,0 +1,250 @@
+"""What to correct next, over the case or the whole data set, as a list in the Review tab."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QSettings, Qt
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QProgressBar, QTableWidget, QTableWidgetItem, QWidget
+
+from ..core.cases import find_cases, patient_of
+from ..core.config import QueueConfig, SegmentConfig
+from ..core.ledgers import TRUE_STATES
+from ..core.progress import Progress
+from ..core.queues import QueueItem, rank_slices, read_queue, write_queue
+from ..core.rounds import model_in_use
+from ..core.signals import find_signals
+from ..core.volumes import Array
+from ..core.workspaces import Workspace
+from .buttons import allow, make_button, side_by_side
+from .columns import stack, text_line
+from .correction_layer import manual_layer
+from .result_layer import ResultLayer
+from .sentences import as_sentence
+from .tabs import find_tab
+from .task import Task, Tasks
+from .workspace_choice import CASES_FOLDER, workspace_for
+
+if TYPE_CHECKING:
+    from ..core.queue_search import FoundQueue
+    from .review_widget import ReviewWidget
+
+THIS_CASE, ALL_CASES = "This case", "All cases"
+FIND, STOP = "Find what to correct next", "Stop"
+_TOOLTIP = "Rank the slices by what speaks against them: doubt, mirror image, neighbours, manual mask."
+_ROWS, _ROW = 7, 22
+
+
+class ReviewQueue(QWidget):
+    """A list of slices with the reasons; a click goes there.
+
+    Parameters
+    ----------
+    review : ReviewWidget
+        The tab that it belongs to.
+    """
+
+    def __init__(self, review: "ReviewWidget") -> None:
+        super().__init__()
+        self.items: list[QueueItem] = []
+        self._review = review
+        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._tasks = Tasks(self)
+        self._wanted: QueueItem | None = None
+        """Where to go once its case is open."""
+        self.scope = QComboBox()
+        self.scope.addItems((THIS_CASE, ALL_CASES))
+        self.scope.setToolTip("Look for slices in the case at hand, or in all that the Cases tab lists.")
+        self.find_button = make_button(FIND, self.find, _TOOLTIP)
+        self.bar = QProgressBar()
+        self.bar.setToolTip("Cases that were looked into.")
+        self.bar.hide()
+        self.line = text_line("What was found.")
+        self.table = _table()
+        self.table.cellClicked.connect(lambda row, _: self.go_to(self.items[row]))
+        self.table.cellActivated.connect(lambda row, _: self.go_to(self.items[row]))
+        stack(self, self.table, self.line, self.bar).insertLayout(
+            0, side_by_side(self.scope, self.find_button, stretch=(0, 1))
+        )
+        self.scope.currentTextChanged.connect(lambda _: self._update())
+        review.changed.connect(self._follow)
+        self._read_stored()
+        self._follow()
+
+    def find(self) -> None:
+        """Look for slices to correct, or stop looking."""
+        if "find" in self._tasks:
+            self._tasks["find"].stop()
+            return
+        result = self._review.result
+        if self.scope.currentText() == ALL_CASES:
+            folder, workspace = self._data_folder(), self._data_workspace()
+            assert folder
+            assert workspace
+            self._begin(lambda task: _find_in_all(folder, workspace, task))
+        elif result:
+            done = [z for z, state in enumerate(self._review.states()) if state in TRUE_STATES]
+            manual = manual_layer(self._review.viewer.layers, result.volume)
+            self._show(_find_in_case(result, done, None if manual is None else np.asarray(manual.data) > 0))
+            self._follow()
+
+    def go_to(self, item: QueueItem) -> None:
+        """Show a slice of the list, and open its case first if it is another one."""
+        volume = self._review.volume
+        if volume is not None and volume.name == item.case:
+            self._wanted = None
+            self._review.go_to(item.z)
+            return
+        cases = find_tab(self._review.viewer, "Cases")
+        if cases is None or not any(row.case.name == item.case for row in cases.table.rows):
+            self._say(f"{item.case} is not open: open its folder in the Cases tab first.")
+            return
+        self._wanted = item
+        self._say(f"Opening {item.case}…")
+        cases.open_case(item.case)
+
+    def close_tasks(self) -> None:
+        """Stop all work."""
+        self._tasks.close()
+
+    def _begin(self, work: "Callable[[Task], FoundQueue]") -> None:
+        self._tasks.begin(
+            "find",
+            work,
+            self._ended,
+            progressed=self._show_progress,
+            returned=self._found,
+            failed=lambda error: self._say(as_sentence(error)),
+        )
+        self.bar.setRange(0, 0)
+        self._update()
+
+    def _ended(self, task: Task) -> None:
+        if task.was_stopped:
+            self._say("Stopped; the former list stays.")
+        self._update()
+
+    def _show_progress(self, progress: Progress) -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        self.bar.setFormat("%v of %m cases")
+
+    def _found(self, found: "FoundQueue") -> None:
+        self._show(found.items)
+        if found.failed:
+            name, reason = next(iter(found.failed.items()))
+            self._say(f"{len(found.failed)} cases could not be looked into; {name}: {reason}")
+        self._follow()
+
+    def _follow(self) -> None:
+        """Go where somebody wanted to, and let the tab step through what is queued of its case."""
+        volume = self._review.volume
+        if volume is not None and self._wanted and volume.name == self._wanted.case and self._review.corrections:
+            item, self._wanted = self._wanted, None
+            self._review.go_to(item.z)
+            self._say("")
+        if volume is not None:
+            order = tuple(item.z for item in self.items if item.case == volume.name)
+            if order != self._review.order:
+                self._review.set_order(order)
+        self._mark_done()
+        self._update()
+
+    def _read_stored(self) -> None:
+        workspace = self._data_workspace()
+        if workspace and workspace.queue.is_file():
+            try:
+                self._show(read_queue(workspace.queue))
+            except (OSError, ValueError) as error:
+                self._say(as_sentence(error))
+
+    def _show(self, items: Sequence[QueueItem]) -> None:
+        self.items = list(items)
+        self.table.setRowCount(len(items))
+        for row, item in enumerate(items):
+            why = "; ".join(item.reasons)
+            patient = patient_of(item.case).removeprefix("TCGA_")
+            for column, text in enumerate((f"{patient}, {item.slice_number}", why)):
+                cell = QTableWidgetItem(text)
+                cell.setToolTip(f"{item.case}, slice {item.slice_number}: {why}")
+                self.table.setItem(row, column, cell)
+        self.table.setVisible(bool(items))
+        self.table.setFixedHeight(self.table.horizontalHeader().sizeHint().height() + _ROW * min(len(items), _ROWS) + 4)
+        cases = len({item.case for item in items})
+        self._say(
+            f"{len(items)} slices of {cases} case{'s' * (cases != 1)}." if items else "Nothing is left to correct."
+        )
+        self._mark_done()
+
+    def _mark_done(self) -> None:
+        """Strike out what was reviewed since."""
+        volume, states = self._review.volume, self._review.states()
+        for row, item in enumerate(self.items):
+            cell = self.table.item(row, 0)
+            if volume is not None and volume.name == item.case and item.z < len(states) and cell is not None:
+                font = cell.font()
+                font.setStrikeOut(states[item.z] != "auto")
+                cell.setFont(font)
+
+    def _update(self) -> None:
+        is_busy = "find" in self._tasks
+        self.bar.setVisible(is_busy)
+        self.find_button.setText(STOP if is_busy else FIND)
+        allow(self.find_button, None if is_busy else self._why_not(), _TOOLTIP)
+
+    def _why_not(self) -> str | None:
+        if self.scope.currentText() == ALL_CASES:
+            return None if self._data_folder() else "Open a folder in the Cases tab first."
+        if self._review.corrections is None:
+            return "Open a case first."
+        return None if self._review.result else "Segment this case first."
+
+    def _data_folder(self) -> Path | None:
+        folder = str(self._settings.value(CASES_FOLDER, ""))
+        return Path(folder) if folder and Path(folder).exists() else None
+
+    def _data_workspace(self) -> Workspace | None:
+        folder = self._data_folder()
+        return workspace_for(folder) if folder else None
+
+    def _say(self, words: str) -> None:
+        self.line.setText(words)
+        self.line.setVisible(bool(words))
+
+
+def _find_in_case(result: ResultLayer, done: list[int], manual: Array | None) -> list[QueueItem]:
+    """From what is known of the case already, without the network."""
+    name = result.volume.name
+    signals = find_signals(result.probability, result.predicted, result.volume.slice_numbers, manual=manual)
+    return rank_slices({name: signals}, QueueConfig(), {name: done})
+
+
+def _find_in_all(folder: Path, workspace: Workspace, task: Task) -> "FoundQueue":
+    from ..core.models import load_model
+    from ..core.queue_search import find_queue
+
+    cases = [case for case in find_cases(folder, on_progress=task.report) if case.error is None]
+    model = load_model(model_in_use(workspace))
+    found = find_queue(cases, model, workspace, QueueConfig(), SegmentConfig(), on_progress=task.report)
+    with workspace.locked("queue"):
+        write_queue(workspace.queue, found.items)
+    return found
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, 2)
+    table.setHorizontalHeaderLabels(["Slice", "Why"])
+    table.setToolTip("Slices to correct, the most rewarding first; a click goes there.")
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(_ROW)
+    table.verticalHeader().setMinimumSectionSize(_ROW)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(0, header.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(1, header.ResizeMode.Stretch)
+    return table

@@ -1,0 +1,191 @@
+"""Rounds of correcting and retraining in the Review tab: effort, what each model brought, which one is in use."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
+from superqt.utils import qdebounced
+
+from ..core.durations import in_words
+from ..core.ledgers import Effort, efforts, read_ledgers
+from ..core.model_folders import DEFAULT_MODEL
+from ..core.rounds import Round, adopt, find_rounds, model_in_use, roll_back
+from .buttons import allow, make_button, side_by_side
+from .case_table import grouped
+from .columns import stack, text_line
+from .sentences import as_sentence
+from .tabs import find_tab, show_tab
+
+if TYPE_CHECKING:
+    from .review_widget import ReviewWidget
+
+RETRAIN, ADOPT, BACK = "Retrain on corrections…", "Use selected model", "Go back"
+TOOLTIPS = {
+    RETRAIN: "Set up in the Train tab: the model in use learns from what was corrected.",
+    ADOPT: "Use the selected model for the next segmentations; the former one stays where it is.",
+    BACK: "Use the model again that was in use before this one.",
+}
+_COLUMNS = {
+    "Round": "The model.",
+    "Slices": "Corrected slices that it learned from.",
+    "Dice": "Mean Dice on the same validation patients, before and after.",
+    "Known": "Mean Dice on patients that the former model had learned from: what was forgotten.",
+}
+_ROWS, _ROW = 5, 22
+
+
+class ReviewRounds(QWidget):
+    """The models that came of corrections, the one in use marked, and the way to the next.
+
+    Parameters
+    ----------
+    review : ReviewWidget
+        The tab that it belongs to.
+    """
+
+    def __init__(self, review: "ReviewWidget") -> None:
+        super().__init__()
+        self.rounds: list[Round] = []
+        self._review = review
+        self.in_use = text_line("The model that Segment and the next training start from.")
+        self.effort = text_line("What the corrections took, round by round.")
+        self.retrain_button = make_button(RETRAIN, self.retrain, TOOLTIPS[RETRAIN])
+        self.adopt_button = make_button(ADOPT, self.adopt, TOOLTIPS[ADOPT])
+        self.back_button = make_button(BACK, self.go_back, TOOLTIPS[BACK])
+        self.table = _table()
+        self.table.itemSelectionChanged.connect(self._update)
+        layout = stack(self, self.effort, self.retrain_button, self.table, self.in_use)
+        layout.addLayout(side_by_side(self.adopt_button, self.back_button, stretch=(1, 1)))
+        self._refresh_soon = qdebounced(self.refresh, timeout=1000, parent=self)
+        review.changed.connect(lambda: self._refresh_soon())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the workspace holds now."""
+        workspace = self._review.workspace
+        try:
+            self.rounds = find_rounds(workspace) if workspace else []
+            ledgers = read_ledgers(workspace) if workspace else []
+            used = model_in_use(workspace) if workspace else DEFAULT_MODEL
+        except (OSError, ValueError) as error:
+            self.in_use.setText(as_sentence(error))
+            return
+        named = {found.info.provenance.weights_sha256: found.folder.name for found in self.rounds}
+        self.effort.setText(describe_efforts(efforts(ledgers), named))
+        self.effort.setVisible(bool(self.effort.text()))
+        self.in_use.setText(f"In use: {next((r.folder.name for r in self.rounds if r.is_used), used)}.")
+        self._fill()
+        self._update()
+
+    def close_tasks(self) -> None:
+        """Look no more."""
+        self._refresh_soon.cancel()
+
+    def retrain(self) -> None:
+        """Set the next training up in the Train tab."""
+        if (data := self._review.place.data_folder) is not None:
+            if self._review.correction:
+                self._review.correction.flush()
+            show_tab(self._review.viewer, "Train").retrain(data)
+
+    def adopt(self) -> None:
+        """Use the selected model from now on."""
+        workspace, row = self._review.workspace, self.table.currentRow()
+        if workspace and 0 <= row < len(self.rounds):
+            self._change(lambda: adopt(workspace, self.rounds[row].folder))
+
+    def go_back(self) -> None:
+        """Use the former model again."""
+        if workspace := self._review.workspace:
+            self._change(lambda: roll_back(workspace))
+
+    def _change(self, change: "Callable[[], object]") -> None:
+        try:
+            change()
+        except (OSError, ValueError) as error:
+            self.in_use.setText(as_sentence(error))
+            show_error(as_sentence(error))
+            return
+        self.refresh()
+        workspace = self._review.workspace
+        assert workspace
+        if (segment := find_tab(self._review.viewer, "Segment")) is not None:
+            segment.models.choose(model_in_use(workspace))
+
+    def _fill(self) -> None:
+        self.table.setRowCount(len(self.rounds))
+        for row, found in enumerate(self.rounds):
+            for column, text in enumerate(cells(found)):
+                cell = QTableWidgetItem(text)
+                cell.setToolTip(str(found.folder) if not column else list(_COLUMNS.values())[column])
+                font = cell.font()
+                font.setBold(found.is_used)
+                cell.setFont(font)
+                self.table.setItem(row, column, cell)
+        self.table.setVisible(bool(self.rounds))
+        height = self.table.horizontalHeader().sizeHint().height() + _ROW * min(len(self.rounds), _ROWS) + 4
+        self.table.setFixedHeight(height)
+
+    def _update(self) -> None:
+        row = self.table.currentRow()
+        chosen = self.rounds[row] if 0 <= row < len(self.rounds) and self.table.selectedItems() else None
+        no_case = None if self._review.workspace else "Open a case first."
+        no_data = None if self._review.place.data_folder else "These images come from no file."
+        nothing = None if self.effort.text() else "Correct or accept some slices first."
+        none_before = None if any(found.is_used for found in self.rounds) else f"{DEFAULT_MODEL} is in use."
+        why_not = "Select a model in the list." if chosen is None else "It is in use." if chosen.is_used else None
+        allow(self.retrain_button, no_case or no_data or nothing, TOOLTIPS[RETRAIN])
+        allow(self.adopt_button, no_case or why_not, TOOLTIPS[ADOPT])
+        allow(self.back_button, no_case or none_before, TOOLTIPS[BACK])
+        for button in (self.adopt_button, self.back_button):
+            button.setVisible(bool(self.rounds))
+
+
+def describe_efforts(found: Sequence[Effort], named: dict[str, str]) -> str:
+    """A line per round on what corrections took."""
+    lines = []
+    for effort in found:
+        of = named.get(effort.model_sha256, DEFAULT_MODEL if effort.model_sha256 else "no model")
+        each = in_words(effort.seconds / effort.slices) if effort.slices else ""
+        lines.append(
+            f"On {of}: {effort.slices} slice{'s' * (effort.slices != 1)} in {in_words(effort.seconds)}, {each} and "
+            f"{grouped(round(effort.voxels / max(effort.slices, 1)))} voxels each."
+        )
+    return "\n".join(lines)
+
+
+def cells(found: Round) -> list[str]:
+    """What the table shows of a round."""
+    return [
+        found.folder.name,
+        str(found.corrected_slices),
+        _change_of(found.before, found.after),
+        _change_of(found.base_before, found.base_after),
+    ]
+
+
+def _change_of(before: float | None, after: float | None) -> str:
+    if after is None:
+        return "–"
+    return f"{after:.2f}" if before is None else f"{before:.2f} → {after:.2f}"
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, len(_COLUMNS))
+    table.setHorizontalHeaderLabels(list(_COLUMNS))
+    for column, tooltip in enumerate(_COLUMNS.values()):
+        table.horizontalHeaderItem(column).setToolTip(tooltip)
+    table.setToolTip("Models that came of corrections, the latest last; the one in use is bold.")
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(_ROW)
+    table.verticalHeader().setMinimumSectionSize(_ROW)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(header.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(0, header.ResizeMode.Stretch)
+    return table

@@ -1,0 +1,157 @@
+"""The list of what to correct next: found, stored, stepped through, and crossed out when it is done."""
+
+import shutil
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QSettings
+
+from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
+from napari_brainseg.core.corrections import Corrections
+from napari_brainseg.core.queues import read_queue
+from napari_brainseg.core.results import SegmentationProvenance
+from napari_brainseg.core.segmentation import SlicePrediction
+from napari_brainseg.core.volumes import read_volume
+from napari_brainseg.core.workspaces import default_workspace
+from napari_brainseg.plugin.cases_widget import CasesWidget
+from napari_brainseg.plugin.layer_metadata import volume_of
+from napari_brainseg.plugin.result_layer import ResultLayer
+from napari_brainseg.plugin.review_queue import ALL_CASES, FIND
+from napari_brainseg.plugin.review_widget import ReviewWidget
+from napari_brainseg.plugin.workspace_choice import CASES_FOLDER
+
+PROVENANCE = SegmentationProvenance(
+    case="anna",
+    model="tiny",
+    weights_sha256="ab",
+    settings=SegmentConfig(),
+    postprocess=PostprocessConfig(),
+    device="CPU",
+    seconds=1,
+    created="2024-05-06",
+    versions={},
+)
+
+
+@pytest.fixture
+def data(tmp_path, patients):
+    shutil.copytree(patients, tmp_path / "data")
+    QSettings("napari-brainseg", "napari-brainseg").setValue(CASES_FOLDER, str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def tab(qtbot, viewer, add_layers, data):
+    """The Review tab with anna, of whom slice 3 is the one that a model is least sure of."""
+    images = add_layers(viewer, data / "anna")
+    viewer.layers.remove(images[-1])  # the manual mask
+    probability = np.zeros(volume_of(images[0]).shape, np.float32)
+    probability[1:5, 20:40, 20:40] = 0.9
+    probability[3, 20:40, 20:40] = 0.55
+    result = ResultLayer(viewer, images[0], volume_of(images[0]), PostprocessConfig(), PROVENANCE)
+    result.add_slices(SlicePrediction(tuple(range(6)), probability), PROVENANCE)
+    result.end(PROVENANCE)
+    tab = ReviewWidget(viewer)
+    qtbot.waitUntil(lambda: tab.corrections is not None, timeout=10_000)
+    yield tab
+    tab.close()
+    tab.deleteLater()
+
+
+@pytest.fixture
+def search(qtbot):
+    def search(tab):
+        tab.queue.find_button.click()
+        qtbot.waitUntil(lambda: tab.queue.find_button.text() == FIND, timeout=60_000)
+
+    return search
+
+
+def test_the_slice_that_the_model_is_least_sure_of_comes_first(tab):
+    tab.queue.find_button.click()
+    first = tab.queue.items[0]
+    assert (first.case, first.z, first.slice_number) == ("anna", 3, 4)
+    assert tab.queue.table.item(0, 0).text() == "anna, 4"
+    assert tab.queue.table.item(0, 1).text().startswith("uncertain: about 180 voxels")
+    assert tab.order == tuple(item.z for item in tab.queue.items)
+    assert tab.queue.line.text() == f"{len(tab.queue.items)} slices of 1 case."
+
+
+def test_a_click_goes_to_the_slice_and_next_follows_the_list(tab, viewer, qtbot):
+    tab.queue.find_button.click()
+    tab.correct()
+    tab.queue.table.cellClicked.emit(0, 0)
+    assert viewer.dims.current_step[0] == 3
+    tab.step(1)
+    assert viewer.dims.current_step[0] == tab.queue.items[1].z
+    tab.go_to(3)
+    tab.accept()
+    qtbot.waitUntil(lambda: tab.queue.table.item(0, 0).font().strikeOut(), timeout=10_000)
+    assert not tab.queue.table.item(1, 0).font().strikeOut()
+    tab.queue.find_button.click()
+    assert 3 not in {item.z for item in tab.queue.items}
+
+
+def test_without_a_prediction_the_button_says_so(tab, viewer):
+    viewer.layers.remove(tab.result.layer)
+    tab.queue._follow()
+    assert not tab.queue.find_button.isEnabled()
+    assert tab.queue.find_button.toolTip() == "Segment this case first."
+    tab.queue.scope.setCurrentText(ALL_CASES)
+    assert tab.queue.find_button.isEnabled()
+
+
+def test_all_cases_are_searched_and_the_list_is_kept_for_next_time(tab, data, tiny_default, search, qtbot, viewer):
+    workspace = default_workspace(data)
+    bert = read_volume(find_cases(data / "bert")[0])
+    Corrections(workspace, bert).save(np.zeros(bert.shape, np.uint8), range(6), state="accepted")
+    (data / "carl" / "carl_1.tif").write_bytes(b"broken")
+    tab.queue.scope.setCurrentText(ALL_CASES)
+    search(tab)
+    names = {item.case for item in tab.queue.items}
+    assert names == {"anna", "dora"}
+    assert "carl" in tab.queue.line.text()
+    assert read_queue(workspace.queue) == tab.queue.items
+    again = ReviewWidget(viewer)
+    assert again.queue.items == tab.queue.items
+    again.close()
+    again.deleteLater()
+
+
+def test_a_search_can_be_stopped_and_leaves_the_former_list(tab, tiny_default, qtbot):
+    tab.queue.find_button.click()
+    former = tab.queue.items
+    tab.queue.scope.setCurrentText(ALL_CASES)
+    tab.queue.find_button.click()
+    assert tab.queue.find_button.text() == "Stop"
+    tab.queue.find_button.click()
+    qtbot.waitUntil(lambda: tab.queue.find_button.text() == FIND, timeout=60_000)
+    assert tab.queue.items == former
+
+
+def test_a_damaged_list_is_named(tab, data, viewer):
+    workspace = default_workspace(data)
+    with workspace.locked("queue"):
+        workspace.queue.write_text("{")
+    again = ReviewWidget(viewer)
+    assert "queue.json is damaged" in again.queue.line.text()
+    again.close()
+    again.deleteLater()
+
+
+def test_a_click_opens_another_case_at_its_slice(make_napari_viewer, tiny_default, data, qtbot):
+    viewer = make_napari_viewer()
+    cases, tab = CasesWidget(viewer), ReviewWidget(viewer)
+    for name, widget in (("Cases", cases), ("Review", tab)):
+        viewer.window.add_dock_widget(widget, name=f"{name} (BrainSeg)")
+    qtbot.waitUntil(lambda: not cases.is_busy and len(cases.table.rows) == 4, timeout=30_000)
+    tab.queue.scope.setCurrentText(ALL_CASES)
+    tab.queue.find_button.click()
+    qtbot.waitUntil(lambda: tab.queue.find_button.text() == FIND, timeout=60_000)
+    item = next(item for item in tab.queue.items if item.case == "bert" and item.z != 0)
+    tab.queue.go_to(item)
+    qtbot.waitUntil(lambda: tab.volume is not None and tab.volume.name == "bert", timeout=30_000)
+    qtbot.waitUntil(lambda: viewer.dims.current_step[0] == item.z, timeout=30_000)
+    assert tab.order == tuple(found.z for found in tab.queue.items if found.case == "bert")
+    qtbot.waitUntil(lambda: not cases.is_busy, timeout=30_000)

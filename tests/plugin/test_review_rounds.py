@@ -1,0 +1,103 @@
+"""Rounds in the Review tab: what was done, which model is in use, and back again."""
+
+import numpy as np
+import pytest
+
+from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.corrections import Corrections
+from napari_brainseg.core.ledgers import Effort
+from napari_brainseg.core.model_folders import INFO_FILE
+from napari_brainseg.core.rounds import model_in_use
+from napari_brainseg.core.volumes import read_volume
+from napari_brainseg.core.workspaces import default_workspace
+from napari_brainseg.plugin.review_rounds import describe_efforts
+from napari_brainseg.plugin.review_widget import ReviewWidget
+
+
+@pytest.fixture
+def data(tmp_path, patients):
+    (tmp_path / "data").symlink_to(patients)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def workspace(data):
+    return default_workspace(data)
+
+
+@pytest.fixture
+def open_tab(qtbot, viewer, add_layers, data):
+    opened = []
+
+    def open_tab():
+        add_layers(viewer, data / "anna")
+        tab = ReviewWidget(viewer)
+        opened.append(tab)
+        qtbot.waitUntil(lambda: tab.corrections is not None, timeout=10_000)
+        tab.rounds.refresh()
+        return tab
+
+    yield open_tab
+    for tab in opened:
+        tab.close()
+        tab.deleteLater()
+
+
+@pytest.fixture
+def rounds(workspace, save_tiny_model):
+    """Two retrainings."""
+    with workspace.locked("models"):
+        pass
+    return [save_tiny_model(workspace.runs / f"round-{number}", seed=number) for number in (1, 2)]
+
+
+def test_nothing_to_retrain_on_is_said(open_tab):
+    panel = open_tab().rounds
+    assert panel.in_use.text() == "In use: default."
+    assert not panel.retrain_button.isEnabled()
+    assert panel.retrain_button.toolTip() == "Correct or accept some slices first."
+    assert not panel.table.isVisibleTo(panel)
+    assert not panel.adopt_button.isVisibleTo(panel)
+
+
+def test_corrections_allow_retraining_and_their_effort_is_told(open_tab, data, workspace):
+    volume = read_volume(find_cases(data / "anna")[0])
+    mask = np.zeros(volume.shape, np.uint8)
+    mask[1:3, :5, :10] = 1
+    Corrections(workspace, volume).save(mask, [1, 2], seconds=24, model_sha256="ab")
+    panel = open_tab().rounds
+    assert panel.retrain_button.isEnabled()
+    assert panel.effort.text() == "On default: 2 slices in 24 s, 12 s and 50 voxels each."
+
+
+def test_a_model_is_adopted_and_gone_back_from_with_a_click(open_tab, workspace, rounds):
+    panel = open_tab().rounds
+    assert [panel.table.item(row, 0).text() for row in range(2)] == ["round-1", "round-2"]
+    assert panel.adopt_button.toolTip() == "Select a model in the list."
+    assert panel.back_button.toolTip() == "default is in use."
+    panel.table.selectRow(1)
+    panel.adopt_button.click()
+    assert model_in_use(workspace) == str(rounds[1])
+    assert panel.in_use.text() == "In use: round-2."
+    assert [panel.table.item(row, 0).font().bold() for row in range(2)] == [False, True]
+    panel.table.selectRow(0)
+    panel.adopt_button.click()
+    panel.back_button.click()
+    assert model_in_use(workspace) == str(rounds[1])
+    panel.back_button.click()
+    assert model_in_use(workspace) == "default"
+    assert not panel.back_button.isEnabled()
+
+
+def test_a_damaged_model_is_named(open_tab, rounds):
+    (rounds[0] / INFO_FILE).write_text("{")
+    panel = open_tab().rounds
+    assert f"{rounds[0] / INFO_FILE} is damaged" in panel.in_use.text()
+
+
+def test_effort_is_told_round_by_round():
+    told = describe_efforts([Effort("ab", 10, 300, 4000), Effort("", 1, 7, 90)], {"ab": "round-3"})
+    assert told.splitlines() == [
+        "On round-3: 10 slices in 5 min, 30 s and 400 voxels each.",
+        "On no model: 1 slice in 7 s, 7 s and 90 voxels each.",
+    ]
