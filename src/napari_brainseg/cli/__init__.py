@@ -11,6 +11,7 @@ from .cases import cases
 from .compare import compare
 from .console import complain, errors
 from .demo import demo
+from .explore import explore
 from .queue import queue
 from .reference_split import reference
 from .review import review
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, segment, score, compare, train, queue, augment, review, demo):
+for command in (cases, explore, segment, score, compare, train, queue, augment, review, demo):
     app.command()(command)
 app.command("reference-split")(reference)
 

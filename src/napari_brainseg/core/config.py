@@ -201,6 +201,34 @@ class QueueConfig(Settings):
     seed: int = Field(0, ge=0, title="Seed", description="Start of the random order.")
 
 
+class CheckConfig(Settings):
+    """What of a data set is worth a person's look."""
+
+    foreground: float = Field(
+        0.04, ge=0, lt=1, title="Foreground", description="Voxels above this share of the bright end count as head."
+    )
+    one_value: Probability = Field(
+        0.1, title="One value", description="Share of a channel's voxels that may have one value that is not dark."
+    )
+    outside: Probability = Field(
+        0.05, title="Outside", description="Share of a slice's tumour that may lie outside the head."
+    )
+    island_voxels: int = Field(
+        10, ge=0, title="Island", description="A piece of so few voxels apart from the rest of the tumour is named."
+    )
+    abrupt: Probability = Field(
+        0.5,
+        title="Abrupt end",
+        description="A tumour whose last slice has more than this share of its largest area is named.",
+    )
+    smallest: int = Field(
+        100, ge=0, title="Smallest tumour", description="A patient's tumour of fewer voxels is suspicious."
+    )
+    largest: Probability = Field(
+        0.3, title="Largest tumour", description="A tumour of more than this share of the head is suspicious."
+    )
+
+
 _STILL: Mapping[str, Any] = {
     **dict.fromkeys(("rotation", "shear", "shift", "flip", "reverse", "offset", "noise", "modality_dropout"), 0.0),
     **dict.fromkeys(("scale", "gain", "gamma", "low_resolution"), (1.0, 1.0)),

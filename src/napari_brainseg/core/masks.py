@@ -31,6 +31,10 @@ MaskFormat = Literal["kaggle", "tiff", "nifti"]
 Mask = npt.NDArray[np.uint8]
 
 
+class NotBinary(ValueError):
+    """A mask file that can be read holds other values than those of a mask."""
+
+
 def read_mask(case: Case, volume: Volume) -> Mask | None:
     """Read a case's manual mask.
 
@@ -294,7 +298,7 @@ def _binary(array: Array, file: Path) -> Mask:
     if not ((array == 0) | (array == 1) | (array == 255)).all():
         values = np.unique(array)
         shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
-        raise ValueError(f"{file} is not a binary mask: it holds {shown}; allowed are 0, 1 and 255")
+        raise NotBinary(f"{file} is not a binary mask: it holds {shown}; allowed are 0, 1 and 255")
     return (array > 0).astype(np.uint8)
 
 

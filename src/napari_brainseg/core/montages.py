@@ -63,6 +63,20 @@ def differences_png(title: str, image: Array, manual: Mask, predictions: Mapping
     return _as_png(figure)
 
 
+def sheet_png(slices: Sequence[tuple[str, Array, Mask]]) -> bytes:
+    """PNG of titled slices, two to a row: the image, its mask, and the mask outlined on the image."""
+    figure, axes = _panels(-(-len(slices) // 2), 6)
+    panels = [axis for row in axes for axis in row]
+    for axis in panels:
+        axis.set_axis_off()
+    for index, (title, image, mask) in enumerate(slices):
+        image_axis, mask_axis, overlay_axis = panels[3 * index : 3 * index + 3]
+        _show(image_axis, image, title, "white")
+        _show(mask_axis, mask, "mask", colours.MANUAL)
+        _show(overlay_axis, image, "overlay", colours.MANUAL, mask)
+    return _as_png(figure)
+
+
 def _draw_rows(rows: Sequence[MontageRow]) -> Figure:
     compared = any(row.manual is not None for row in rows)
     figure, axes = _panels(len(rows), 4 if compared else 3)

@@ -75,10 +75,10 @@ def _counts(scores: Scores) -> Row:
     return {name: getattr(scores, name) for name in _COUNTS}
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write rows that all have the same columns; a cell is empty where there is no value."""
+def write_csv(rows: Sequence[Row], path: Path, columns: Sequence[str] = ()) -> None:
+    """Write rows that all have the same columns, to be named where there may be no row; None is an empty cell."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, columns or list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
 

@@ -28,6 +28,7 @@ from .buttons import allow, make_button, side_by_side
 from .case_details import CaseDetails
 from .case_table import CaseFilter, CaseRow, CaseTable, CaseView
 from .correction_layer import save_corrections
+from .explore_page import ExplorePage
 from .layers import sample_folder
 from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
 from .tabs import raise_tab
@@ -74,6 +75,10 @@ class CasesWidget(QWidget):
         self.pages = QStackedWidget()
         self.pages.addWidget(self._empty_page())
         self.pages.addWidget(self._table_page())
+        self.explore_page = ExplorePage(
+            self.viewer, go_back=lambda: self.pages.setCurrentIndex(1), go_to=self.open_case
+        )
+        self.pages.addWidget(self.explore_page)
         self.bar = QProgressBar()
         self.bar.setToolTip("How many cases have been looked into; the table can be used meanwhile.")
         self.cancel_button = make_button("Cancel", self._cancel_or_continue)
@@ -130,10 +135,13 @@ class CasesWidget(QWidget):
             self._show_largest,
             "Go to the slice with the most tumour in the manual mask, or else in the prediction.",
         )
+        self.explore_button = make_button(
+            "Explore…", self._explore, "What is in this data set, in numbers and figures, and what is odd about it."
+        )
         again = make_button("Open folder…", self._choose_folder, _OPEN_FOLDER)
         layout = QVBoxLayout(page)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(side_by_side(self.folder_label, again, stretch=(1, 0)))
+        layout.addLayout(side_by_side(self.folder_label, again, self.explore_button, stretch=(1, 0, 0)))
         layout.addWidget(self.filter)
         layout.addWidget(self.view, stretch=1)
         layout.addWidget(self.details)
@@ -236,12 +244,18 @@ class CasesWidget(QWidget):
         if number is not None:
             self._open(number, then=partial(raise_tab, self.viewer, "Segment"))
 
-    def open_case(self, name: str) -> None:
-        """Open a case by its name in place of the former one, as the table lists it."""
+    def open_case(self, name: str, then: Callable[[], object] = lambda: None) -> None:
+        """Open a case by its name in place of the former one, as the table lists it, and do something once it is."""
+        self.filter.clear()  # which may hide it
         self.select(name)
         number = self._current_number()
         if number is not None:
-            self._open(number)
+            self._open(number, then)
+
+    def _explore(self) -> None:
+        assert self.folder
+        self.pages.setCurrentWidget(self.explore_page)
+        self.explore_page.show_folder(self.folder, [row.case for row in self.table.rows])
 
     def select(self, name: str) -> None:
         """Select a case by its name."""
@@ -362,6 +376,7 @@ class CasesWidget(QWidget):
         """Stop all work when the tab is closed."""
         if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
             self._tasks.stop()
+            self.explore_page.close_tasks()
         return bool(super().event(event))
 
     def sizeHint(self) -> QSize:

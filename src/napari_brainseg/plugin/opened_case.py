@@ -93,3 +93,15 @@ def show_largest_tumour(viewer: "napari.Viewer") -> bool:
                 viewer.dims.set_point(viewer.dims.ndim - 3, depth)
                 return True
     return False
+
+
+def show_slice(viewer: "napari.Viewer", name: str, number: int | None) -> bool:
+    """Go to a slice of an opened case by its number, where one is given; False if the case is not open."""
+    layers = layers_of(viewer, {name})
+    volume = volume_of(layers[0]) if layers else None
+    if volume is None:
+        return False
+    if number in volume.slice_numbers:
+        depth = layers[0].data_to_world((volume.slice_numbers.index(number), 0, 0))[0]
+        viewer.dims.set_point(viewer.dims.ndim - 3, depth)
+    return True
