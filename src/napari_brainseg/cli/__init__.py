@@ -11,6 +11,7 @@ from .cases import cases
 from .compare import compare
 from .console import complain, errors
 from .demo import demo
+from .explain import explain
 from .queue import queue
 from .review import review
 from .score import score
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, segment, score, compare, train, queue, augment, review, demo):
+for command in (cases, segment, score, compare, train, explain, queue, augment, review, demo):
     app.command()(command)
 
 
