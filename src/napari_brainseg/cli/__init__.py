@@ -11,6 +11,7 @@ from .cases import cases
 from .compare import compare
 from .console import complain, errors
 from .demo import demo
+from .explain import explain
 from .explore import explore
 from .queue import queue
 from .reference_split import reference
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, explore, segment, score, compare, train, queue, augment, review, demo):
+for command in (cases, explore, segment, score, compare, train, explain, queue, augment, review, demo):
     app.command()(command)
 app.command("reference-split")(reference)
 

@@ -27,6 +27,7 @@ LossName = Literal["dice_bce", "dice", "bce", "focal_dice", "tversky", "mse"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 EmptyMasks = Literal["one", "zero", "skip"]
 QueueStrategy = Literal["combined", "entropy", "random"]
+ExplainMethod = Literal["occlusion", "gradcam", "smoothgrad"]
 
 _HALVINGS: Mapping[NetworkName, int] = {"unet_vgg16": 4, "unet_resnet50": 5}
 """How often the encoders made for photographs halve an image; the others do it between any two of their filters."""
@@ -227,6 +228,42 @@ class CheckConfig(Settings):
     largest: Probability = Field(
         0.3, title="Largest tumour", description="A tumour of more than this share of the head is suspicious."
     )
+
+
+class ExplainConfig(Settings):
+    """How a prediction is explained."""
+
+    method: ExplainMethod = Field(
+        "occlusion",
+        title="Method",
+        description="Cover parts of the image (occlusion, seconds), weigh deep features (gradcam, quick and coarse), "
+        "or follow gradients of noisy copies (smoothgrad).",
+    )
+    patch: int = Field(28, ge=4, le=128, title="Patch", description="Occlusion: edge of what is covered, in pixels.")
+    samples: int = Field(12, ge=1, le=200, title="Samples", description="SmoothGrad: noisy copies to average over.")
+    noise: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        title="Noise",
+        description="SmoothGrad: SD of the noise, as a share of the range of intensities.",
+    )
+    seed: int = Field(0, ge=0, title="Seed", description="SmoothGrad: start of the noise.")
+
+
+class DoubtConfig(Settings):
+    """When a model's disagreement with a manual mask is worth a look."""
+
+    sure: float = Field(
+        0.9, gt=0.5, lt=1, title="Sure", description="How probable it must be to the model that the mask is wrong."
+    )
+    min_voxels: int = Field(
+        30,
+        ge=1,
+        title="Smallest doubt",
+        description="Slices with fewer such voxels are left out; thin rims never count.",
+    )
+    count: int = Field(20, ge=1, title="Slices", description="Slices in the list, at most.")
 
 
 _STILL: Mapping[str, Any] = {
