@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from napari_brainseg.plugin.durations import in_full, moment
 
 from napari_brainseg.core.durations import in_full, moment
 from napari_brainseg.core.ledgers import CaseLedger, SliceReview

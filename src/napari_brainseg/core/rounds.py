@@ -8,10 +8,10 @@ from statistics import fmean
 from pydantic import Field, ValidationError
 
 from .cases import WORKSPACE_FILE
-from .config import Settings
 from .files import atomic_path
 from .ledgers import now
 from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info
+from .settings import Settings
 from .workspaces import Workspace
 
 _VERSION = 1

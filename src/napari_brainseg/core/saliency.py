@@ -15,13 +15,14 @@ from monai.visualize import GradCAM, SmoothGrad
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import ExplainConfig, ExplainMethod, SegmentConfig, Settings
+from .config import ExplainConfig, ExplainMethod, SegmentConfig
 from .devices import choose_device
 from .masks import Mask
 from .models import TrainedModel, versions
 from .networks import deepest_layer
 from .progress import OnProgress, Progress, ignore_progress
 from .segmentation import FloatArray, slice_input
+from .settings import Settings
 from .volumes import Volume
 
 _SAYS: dict[ExplainMethod, str] = {
