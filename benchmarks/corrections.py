@@ -224,34 +224,50 @@ def _merged(parts: list[Chosen]) -> Chosen:
 def report(rounds: list[Round], strategies: list[str]) -> None:
     """Means over the seeds of which all rounds are done."""
     last = max(item.number for item in rounds)
-    whole = [s for s in {r.seed for r in rounds} if sum(r.seed == s for r in rounds) == 1 + last * len(strategies)]
-    if not whole:
+    seeds = sorted(
+        s for s in {r.seed for r in rounds} if sum(r.seed == s for r in rounds) == 1 + last * len(strategies)
+    )
+    if not seeds:
         print("no seed is done yet")
         return
-    found = {(r.strategy, r.number): [x for x in rounds if x.seed in whole and _place(x) == _place(r)] for r in rounds}
-    start = fmean(item.mean for item in found["none", 0])
-    counts = [0, *(found[strategies[0], number][0].slices for number in range(1, last + 1))]
-    print(f"{describe_machine()}; seeds {sorted(whole)}")
-    print("mean Dice per volume by corrected slices: " + "  ".join(f"{count:5d}" for count in counts))
-    curves = {}
+    done = {(item.seed, *_place(item)): item for item in rounds}
+    numbers = range(1, last + 1)
+    counts = [0, *(done[seeds[0], strategies[0], number].slices for number in numbers)]
+    dice = {
+        strategy: np.array([[done[s, "none", 0].mean, *(done[s, strategy, n].mean for n in numbers)] for s in seeds])
+        for strategy in strategies
+    }
+    print(f"{describe_machine()}; seeds {', '.join(map(str, seeds))}")
+    print(f"{'mean Dice per volume after corrected slices':44}" + "".join(f"{count:7d}" for count in counts))
     for strategy in strategies:
-        groups = [found[strategy, number] for number in range(1, last + 1)]
-        curves[strategy] = [start, *(fmean(item.mean for item in group) for group in groups)]
-        every = [item for group in groups for item in group]
+        for seed, values in zip(seeds, dice[strategy], strict=True):
+            print(f"  {f'{strategy}, seed {seed}':42}" + "".join(f"{value:7.3f}" for value in values))
+        print(f"  {f'{strategy}, mean':42}" + "".join(f"{value:7.3f}" for value in dice[strategy].mean(axis=0)))
+        every = [done[seed, strategy, number] for seed in seeds for number in numbers]
         slices = sum(len(positions) for item in every for positions in item.chosen.values())
-        print(
-            f"  {strategy:39} " + "  ".join(f"{dice:.3f}" for dice in curves[strategy]),
-            f" wrong voxels found per slice {sum(item.wrong_voxels for item in every) / slices:.0f},",
-            f"with tumour {sum(item.tumour_slices for item in every) / slices:.0%}",
-        )
-        for seed in sorted(whole):
-            values = [item.mean for group in groups for item in group if item.seed == seed]
-            print(f"    seed {seed:34d} {'':5}  " + "  ".join(f"{dice:.3f}" for dice in values))
+        wrong, tumour = (sum(getattr(item, name) for item in every) for name in ("wrong_voxels", "tumour_slices"))
+        patients = fmean(len(_merged([done[s, strategy, n].chosen for n in numbers])) for s in seeds)
+        print(f"    {wrong / slices:.0f} wrong voxels a slice, {tumour / slices:.0%} with tumour, {patients:.0f} cases")
     if "random" in strategies:
-        for strategy in strategies:
-            needed = _count_at(curves["random"][-1], counts, curves[strategy])
-            share = f"{needed:.0f} of {counts[-1]} slices, {needed / counts[-1]:.0%}" if needed else "not reached"
-            print(f"  to reach what random ends with, {strategy} needs: {share}")
+        _compare_with_random(dice, counts)
+
+
+def _compare_with_random(dice: dict[str, np.ndarray], counts: list[int]) -> None:
+    target = dice["random"].mean(axis=0)[-1]
+    for strategy, values in dice.items():
+        needed = _count_at(target, counts, values.mean(axis=0).tolist())
+        share = (
+            "does not reach it" if needed is None else f"{needed:.0f} of {counts[-1]} slices, {needed / counts[-1]:.0%}"
+        )
+        print(f"to reach the Dice that random ends with, {target:.3f}, {strategy} needs: {share}")
+        if strategy != "random":
+            gains = (values - dice["random"])[:, 1:]
+            by_seed = gains.mean(axis=1)
+            error = by_seed.std(ddof=1) / len(by_seed) ** 0.5 if len(by_seed) > 1 else float("nan")
+            print(
+                f"  above random by {by_seed.mean():+.4f}, standard error over seeds {error:.4f}; "
+                f"in {(gains > 0).sum()} of {gains.size} rounds"
+            )
 
 
 def _place(item: Round) -> tuple[str, int]:

@@ -112,7 +112,7 @@ class Steps:
             loss = self._loss(logits.float(), batch["mask"])
             loss.backward()
             self._optimizer.step()
-        float(loss)
+        float(loss.detach())
         return time.perf_counter() - started
 
 

@@ -1,11 +1,12 @@
 """Draw the pictures of the window for the documentation.
 
-    python docs/make_figures.py DATA_SET_FOLDER CASE_NAME MODEL
+    python docs/make_figures.py DATA_SET_FOLDER CASE_NAME MODEL [review]
     python docs/make_figures.py DATA_SET_FOLDER
     python docs/make_figures.py DATA_SET_FOLDER explore
 
-The first line draws Cases, Segment and Metrics; the model should be one that was not trained on the case, such as that
-of a fold. The second draws Train, with 15 epochs from nothing: eight patients are enough. The third draws Explore.
+The first line draws Cases, Segment, Metrics and Review; the model should be one that was not trained on the case, such
+as that of a fold. With ``review`` behind it, it draws only that. The second draws Train, with 15 epochs from nothing:
+eight patients are enough. The third draws Explore.
 
 Needs a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
 """
@@ -17,10 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["NAPARI_CONFIG"] = ""  # the person's own settings are left alone
 
 import napari
+import numpy as np
 from PIL import Image
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
@@ -38,7 +41,7 @@ def main() -> None:
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)
-    cases, *_ = [show_tab(viewer, name) for name in ("Cases", "Segment", "Metrics", "Train")]
+    cases, *_ = [show_tab(viewer, name) for name in ("Cases", "Segment", "Metrics", "Review", "Train")]
     show_tab(viewer, "Cases")
     cases.open_folder(folder)
     wait(lambda: bool(cases.table.rows) and not cases.is_busy)
@@ -50,7 +53,7 @@ def main() -> None:
     cases.open_current()
     wait(lambda: not cases.is_busy)
     if rest:
-        draw_segmenting(viewer, rest[1])
+        draw_segmenting(viewer, rest[1], only_review=rest[2:] == ["review"])
     else:
         draw_training(viewer)
     viewer.close()
@@ -67,15 +70,23 @@ def draw_exploring(viewer: napari.Viewer, cases: CasesWidget) -> None:
     picture(viewer, "explore")
 
 
-def draw_segmenting(viewer: napari.Viewer, model: str) -> None:
-    """Take a picture of the Cases, Segment and Metrics tabs, with what a model says of the open case."""
+def draw_segmenting(viewer: napari.Viewer, model: str, *, only_review: bool) -> None:
+    """Take a picture of the Cases, Segment, Metrics and Review tabs, with what a model says of the open case."""
     show_tab(viewer, "Cases")
-    picture(viewer, "cases")
+    if not only_review:
+        picture(viewer, "cases")
     segment = show_tab(viewer, "Segment")
     segment.models.choose(model)
     wait(lambda: segment.is_ready)
     segment.run()
     wait(lambda: not segment.is_running)
+    if not only_review:
+        draw_result(viewer, segment)
+    draw_review(viewer)
+
+
+def draw_result(viewer: napari.Viewer, segment: Any) -> None:
+    """Take a picture of the Segment and Metrics tabs."""
     picture(viewer, "segment")
     segment.show_uncertainty.value = True
     picture(viewer, "uncertainty")
@@ -84,6 +95,30 @@ def draw_segmenting(viewer: napari.Viewer, model: str) -> None:
     wait(lambda: metrics.plot is not None and metrics.comparison is not None and not metrics.is_measuring)
     metrics.show_disagreement.setChecked(True)
     picture(viewer, "metrics")
+
+
+def draw_review(viewer: napari.Viewer) -> None:
+    """Take a picture of the Review tab after one stroke, three accepted slices and a flagged one."""
+    review = show_tab(viewer, "Review")
+    wait(lambda: review.correct_button.isEnabled())
+    with tempfile.TemporaryDirectory() as folder:
+        review.place.choose(Path(folder) / "kaggle_3m-corrected")
+        wait(lambda: review.corrections is not None and review.correct_button.isEnabled())
+        review.correct()
+        middle = review.slice_in_view()
+        rows, columns = np.nonzero(review.layer.data[middle])
+        with review.layer.block_history():
+            for column in range(columns.min(), columns.max(), 4):
+                review.layer.paint((middle, rows.min(), column), 1)
+        for z in (middle - 2, middle - 1, middle + 1):
+            review.go_to(z)
+            review.accept()
+        review.go_to(middle + 2)
+        review.flag()
+        review.go_to(middle)
+        wait(lambda: review.states().count("accepted") == 3 and review.states()[middle] == "edited")
+        picture(viewer, "review")
+        review.close()
 
 
 def draw_training(viewer: napari.Viewer) -> None:

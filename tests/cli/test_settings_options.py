@@ -7,15 +7,9 @@ import pytest
 import typer
 
 from napari_brainseg.cli import app
-from napari_brainseg.core.config import (
-    AugmentationConfig,
-    ModelConfig,
-    PostprocessConfig,
-    SegmentConfig,
-    Settings,
-    TrainConfig,
-)
+from napari_brainseg.core.config import AugmentationConfig, ModelConfig, PostprocessConfig, SegmentConfig, TrainConfig
 from napari_brainseg.core.models import load_model
+from napari_brainseg.core.settings import Settings
 
 COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "segment": (SegmentConfig, PostprocessConfig),

@@ -29,7 +29,8 @@ def runs(workspace: Workspace, untrained: TrainedModel) -> list[Path]:
             parent_dice={"a": 0.8, "b": 0.6},
             base_dice={"c": 0.95},
             parent_base_dice={"c": 0.99},
-            corrected_slices={"d": 3, "e": number},
+            train_cases=("d", "e"),
+            corrected_slices={"d": 3, "e": number, "a": 9},
             provenance=Provenance(created=f"2026-01-0{number}T00:00:00"),
         )
         folder = next_run(workspace)

@@ -19,6 +19,7 @@ from napari_brainseg.core.splits import (
     split_cases,
     split_into_folds,
     worth_of,
+    worth_of_rehearsal,
 )
 
 
@@ -201,3 +202,33 @@ def test_patients_that_the_parent_knows_are_rehearsed_unless_they_were_corrected
     assert rehearsed_patients([a, b, corrected], parent) == {"a", "b"}
     assert rehearsed_patients([a, b, c], parent) == frozenset()
     assert rehearsed_patients([a, new], None) == frozenset()
+
+
+def corrected(case: Case) -> Case:
+    return replace(case, corrections=((1, Path("1.tif")),))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("count", "held"), [(1, 0), (4, 0), (5, 1), (10, 2)])
+def test_corrected_patients_are_learned_from_first(count: int, held: int, seed: int) -> None:
+    cases = [Case(f"p{number:02d}", Path(), "slices") for number in range(20)]
+    cases = [corrected(case) if number < count else case for number, case in enumerate(cases)]
+    _, validation = split_cases(cases, 0.2, seed)
+    assert len(validation) == 4
+    assert sum(case.corrected_slices for case in validation) == held
+
+
+def test_where_all_patients_were_corrected_one_validates() -> None:
+    cases = [corrected(Case(name, Path(), "slices")) for name in "abc"]
+    train, validation = split_cases(cases, 0.2)
+    assert (len(train), len(validation)) == (2, 1)
+
+
+def test_whom_the_parent_was_validated_on_is_enough_to_let_all_corrected_ones_train() -> None:
+    parent = ModelInfo(name="m", model=ModelConfig(), train_cases=("b",), validation_cases=("a",))
+    a, b, c = (Case(name, Path(), "slices") for name in "abc")
+    train, validation = split_cases([a, b, corrected(c)], 0.2, parent=parent)
+    assert ([case.name for case in train], [case.name for case in validation]) == (["b", "c"], ["a"])
+    assert worth_of_rehearsal(train, parent).startswith("1 patient that m knows and nobody corrected: rehearsed")
+    assert worth_of_rehearsal([b], parent) == "m knows all of these patients"
+    assert worth_of_rehearsal([corrected(c)], parent).startswith("no patient that m has learned from is among these")

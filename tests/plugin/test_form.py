@@ -3,7 +3,8 @@
 import pytest
 from magicgui.widgets import CheckBox, ComboBox
 
-from napari_brainseg.core.config import AugmentationConfig, PostprocessConfig, SegmentConfig, Settings, TrainConfig
+from napari_brainseg.core.config import AugmentationConfig, PostprocessConfig, SegmentConfig, TrainConfig
+from napari_brainseg.core.settings import Settings
 from napari_brainseg.plugin.form import read_form, settings_form, show_settings
 
 GROUPS = (SegmentConfig, PostprocessConfig, TrainConfig, AugmentationConfig)

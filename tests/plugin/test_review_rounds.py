@@ -67,7 +67,7 @@ def test_corrections_allow_retraining_and_their_effort_is_told(open_tab, data, w
     Corrections(workspace, volume).save(mask, [1, 2], seconds=24, model_sha256="ab")
     panel = open_tab().rounds
     assert panel.retrain_button.isEnabled()
-    assert panel.effort.text() == "On default: 2 slices in 24 s, 12 s and 50 voxels each."
+    assert panel.effort.text() == "On another model: 2 slices in 24 s, 12 s and 50 voxels each."
 
 
 def test_a_model_is_adopted_and_gone_back_from_with_a_click(open_tab, workspace, rounds):

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
+from napari_brainseg.core.durations import in_full, moment
 from napari_brainseg.core.ledgers import CaseLedger, SliceReview
-from napari_brainseg.plugin.durations import in_full, moment
 from napari_brainseg.plugin.review_steps import describe_case, describe_slice, next_slice, to_review
 
 

@@ -424,7 +424,7 @@ def test_corrections_are_learned_from_unless_somebody_does_not_want_it(setup, co
     wait_for(setup)
     workspace = default_workspace(corrected)
 
-    assert setup.corrections_line.text().startswith("2 corrected slices of 1 case. None that default has learned")
+    assert setup.corrections_line.text().startswith("2 corrected slices of 1 case. No patient that default has learned")
     assert setup.output == workspace.runs / "round-1"
     words = setup.request().arguments()
     assert words[words.index("--corrections") + 1] == str(workspace.folder)

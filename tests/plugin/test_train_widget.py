@@ -24,7 +24,7 @@ from napari_brainseg.plugin.tabs import show_tab
 from napari_brainseg.plugin.train_farewell import ask
 from napari_brainseg.plugin.train_figure import CurvesWanted, draw_curves, render_curves
 from napari_brainseg.plugin.train_form import FROM_NOTHING
-from napari_brainseg.plugin.train_outcome import compare, sentence
+from napari_brainseg.plugin.train_outcome import TrainOutcome, compare, sentence
 from napari_brainseg.plugin.train_plan import TrainingCost
 from napari_brainseg.plugin.train_previews import TrainPreviews, draw_preview
 from napari_brainseg.plugin.train_run_page import STOP, STOPPING
@@ -363,6 +363,19 @@ def test_without_a_parent_only_the_new_model_is_told():
     assert sentence(info) == "Mean Dice 0.90 on 2 validation cases."
     assert compare(info) == [["carl", "0.89"], ["dora", "0.90"]]
     assert "nobody knows" in sentence(info.model_copy(update={"validation_dice": {}}))
+
+
+def test_what_was_forgotten_and_who_was_corrected_is_told(qapp):
+    info = INFO.model_copy(
+        update={"base_dice": {"anna": 0.9}, "parent_base_dice": {"anna": 0.95}, "corrected_slices": {"carl": 3}}
+    )
+    assert sentence(info).endswith("On 1 patient that the old model knows 0.90, before 0.95.")
+    outcome = TrainOutcome()
+    outcome.show_model(info)
+    names = [outcome.table.item(row, 0).text() for row in range(2)]
+    assert names == ["dora", "✎ carl"]
+    assert outcome.table.item(1, 2).toolTip() == "carl, corrected"
+    outcome.deleteLater()
 
 
 def test_use_this_model_chooses_it_in_the_segment_tab_and_replaces_nothing(

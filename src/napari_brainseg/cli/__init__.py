@@ -11,8 +11,10 @@ from .cases import cases
 from .compare import compare
 from .console import complain, errors
 from .demo import demo
+from .explain import explain
 from .explore import explore
 from .queue import queue
+from .reference_split import reference
 from .review import review
 from .score import score
 from .segment import segment
@@ -29,8 +31,9 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, explore, segment, score, compare, train, queue, augment, review, demo):
+for command in (cases, explore, segment, score, compare, train, explain, queue, augment, review, demo):
     app.command()(command)
+app.command("reference-split")(reference)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """``brainseg review``: what was corrected, how much work it was, and which models came of it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core.ledgers import REVIEW_STATES, CaseLedger, Effort, efforts, read_ledgers
-from ..core.rounds import Round, adopt, find_rounds, model_in_use, read_adoptions, roll_back
+from ..core.rounds import Round, adopt, find_rounds, model_in_use, name_models, read_adoptions, roll_back
 from ..core.workspaces import Workspace
 from .console import say
 
@@ -37,8 +38,9 @@ def review(
         return
     for ledger in ledgers:
         say(f"{ledger.case}: {_counts(ledger)}")
+    named = name_models(workspace)
     for effort in efforts(ledgers):
-        say(_words(effort, rounds))
+        say(_words(effort, named))
     for found in rounds:
         say(_line(found))
     say(f"model in use: {model_in_use(workspace)}")
@@ -71,8 +73,7 @@ def _counts(ledger: CaseLedger) -> str:
     return ", ".join(f"{count} {state}" for state in REVIEW_STATES if (count := ledger.count(state))) or "nothing yet"
 
 
-def _words(effort: Effort, rounds: list[Round]) -> str:
-    named = {found.info.provenance.weights_sha256: found.folder.name for found in rounds}
+def _words(effort: Effort, named: Mapping[str, str]) -> str:
     of = named.get(effort.model_sha256, f"model {effort.model_sha256[:8]}" if effort.model_sha256 else "no model")
     return f"corrected from {of}: {effort.slices} slices, {effort.seconds / 60:.1f} min, {effort.voxels} voxels changed"
 

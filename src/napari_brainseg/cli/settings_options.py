@@ -10,7 +10,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ..core.config import Settings
+from ..core.settings import Settings
 
 Command = Callable[..., None]
 _Group = TypeVar("_Group", bound=Settings)

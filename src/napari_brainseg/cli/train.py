@@ -17,7 +17,7 @@ from ..core.model_folders import ModelInfo, read_model_info
 from ..core.progress import Cancelled, is_one_of_several
 from ..core.runs import REPORT_FILE, Run, read_run
 from ..core.settings_files import read_settings
-from ..core.splits import Sides, read_folds, rehearsed_patients, split_by_folds, split_cases, split_into_folds, worth_of
+from ..core.splits import Sides, read_folds, split_by_folds, split_cases, split_into_folds, worth_of, worth_of_rehearsal
 from ..core.workspaces import Workspace
 from .console import complain, progress_shown, say
 from .interrupts import gentle_interrupts, saying_so
@@ -196,9 +196,7 @@ def _words_of(cases: Sequence[Case], parent: ModelInfo | None) -> str:
     words = f"{sum(counts)} corrected slices of {sum(map(bool, counts))} cases to learn from"
     if not parent:
         return words
-    if rehearsed := rehearsed_patients(cases, parent):
-        return f"{words}; {len(rehearsed)} patients that {parent.name} knows are rehearsed"
-    return f"{words}; no patient that {parent.name} has learned from is among the others: it may forget them"
+    return f"{words}; {worth_of_rehearsal(cases, parent)}"
 
 
 def _names(names: Sequence[str]) -> str:

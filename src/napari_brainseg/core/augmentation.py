@@ -6,7 +6,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from .config import CHANNELS, FLAIR, AugmentationConfig, Range
+from .config import CHANNELS, FLAIR, AugmentationConfig
+from .settings import Range
 
 _FLAIR = CHANNELS.index(FLAIR)
 _ELASTIC_POINTS, _BIAS_POINTS = 8, 4

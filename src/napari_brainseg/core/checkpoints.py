@@ -8,11 +8,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Generator, Tensor, nn
 
-from .config import Settings
 from .files import atomic_path
 from .networks import read_weights, write_weights
 from .optimisation import TrainingStep
 from .runs import BEST_FILE, CHECKPOINT_FILE, KEPT_FOLDER
+from .settings import Settings
 
 
 class Checkpoint(Settings):

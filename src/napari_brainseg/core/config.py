@@ -1,65 +1,32 @@
 """Every setting, defined once: forms, command-line flags, JSON and docs are read from these fields."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+
+from .augmentation_config import AUGMENTATIONS as AUGMENTATIONS
+from .augmentation_config import AugmentationConfig as AugmentationConfig
+from .augmentation_config import AugmentationName as AugmentationName
+from .settings import Probability, Settings
 
 FLAIR = "FLAIR"
 CHANNELS = ("pre-contrast", FLAIR, "post-contrast")
 """Channel order of the Kaggle images, and of every volume here."""
 
 NetworkName = Literal["unet", "resunet", "attention_unet", "dynunet", "unet_vgg16", "unet_resnet50"]
-AugmentationName = Literal["none", "light", "strong"]
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 LossName = Literal["dice_bce", "dice", "bce", "focal_dice", "tversky", "mse"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 EmptyMasks = Literal["one", "zero", "skip"]
 QueueStrategy = Literal["combined", "entropy", "random"]
+ExplainMethod = Literal["occlusion", "gradcam", "smoothgrad"]
 
 _HALVINGS: Mapping[NetworkName, int] = {"unet_vgg16": 4, "unet_resnet50": 5}
 """How often the encoders made for photographs halve an image; the others do it between any two of their filters."""
 
 _ENCODER_BLOCKS = 5
 """Of both."""
-
-
-def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
-    if limits[0] > limits[1]:
-        raise ValueError(f"the range {limits} has its ends the wrong way round")
-    return limits
-
-
-Range = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ascending)]
-PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Settings(BaseModel):
-    """A frozen group of settings that refuses names it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def changed(self, changes: Mapping[str, Any]) -> Self:
-        """Return the same settings with some fields changed, all of them checked.
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown or a value is out of bounds.
-        """
-        return self.model_validate(self.model_dump() | dict(changes))
 
 
 class NormalisationConfig(Settings):
@@ -229,84 +196,40 @@ class CheckConfig(Settings):
     )
 
 
-_STILL: Mapping[str, Any] = {
-    **dict.fromkeys(("rotation", "shear", "shift", "flip", "reverse", "offset", "noise", "modality_dropout"), 0.0),
-    **dict.fromkeys(("scale", "gain", "gamma", "low_resolution"), (1.0, 1.0)),
-    "blur": (0.0, 0.0),
-}
-_LIGHT: Mapping[str, Any] = {
-    **_STILL,
-    **dict.fromkeys(("shift", "shear"), 0.05),
-    **dict.fromkeys(("flip", "flip_up_down"), 0.5),
-    "rotation": 0.1,
-    "scale": (0.95, 1.05),
-}
-AUGMENTATIONS: Mapping[AugmentationName, Mapping[str, Any]] = {"none": _STILL, "light": _LIGHT, "strong": {}}
-"""What each preset sets differently from the defaults; light is what published notebooks on these images do."""
+class ExplainConfig(Settings):
+    """How a prediction is explained."""
 
-
-class AugmentationConfig(Settings):
-    """How training images are varied; each range is drawn from uniformly, per image.
-
-    A preset's name may stand for all settings, or under ``preset`` for those that are not given.
-    """
-
-    rotation: float = Field(30, ge=0, le=180, title="Rotation", description="Largest turn, in degrees.")
-    scale: PositiveRange = Field((0.7, 1.4), title="Scale", description="Magnification.")
-    shear: float = Field(0.1, ge=0, le=1, title="Shear", description="Largest shear.")
-    shift: float = Field(0.1, ge=0, le=1, title="Shift", description="Largest shift, as a share of the window.")
-    flip: Probability = Field(0.5, title="Flip", description="Chance of a left-right mirror image.")
-    flip_up_down: Probability = Field(0.0, title="Flip up-down", description="Chance of an up-down mirror image.")
-    elastic: float = Field(
-        0.0,
+    method: ExplainMethod = Field(
+        "occlusion",
+        title="Method",
+        description="Cover parts of the image (occlusion, seconds), weigh deep features (gradcam, quick and coarse), "
+        "or follow gradients of noisy copies (smoothgrad).",
+    )
+    patch: int = Field(28, ge=4, le=128, title="Patch", description="Occlusion: edge of what is covered, in pixels.")
+    samples: int = Field(12, ge=1, le=200, title="Samples", description="SmoothGrad: noisy copies to average over.")
+    noise: float = Field(
+        0.05,
         ge=0,
-        le=0.05,
-        title="Elastic deformation",
-        description="Largest displacement by an elastic deformation, as a share of the window.",
+        le=1,
+        title="Noise",
+        description="SmoothGrad: SD of the noise, as a share of the range of intensities.",
     )
-    reverse: Probability = Field(0.5, title="Reverse", description="Chance that the neighbour slices swap sides.")
-    gain: PositiveRange = Field((0.75, 1.3), title="Contrast", description="Factor on each channel.")
-    offset: float = Field(0.3, ge=0, title="Brightness", description="Largest offset of each channel, in SD.")
-    bias_field: float = Field(
-        0.0,
-        ge=0,
-        le=0.8,
-        title="Bias field",
-        description="Largest share by which the brightness of each channel drifts across the image.",
-    )
-    gamma: PositiveRange = Field((0.7, 1.5), title="Gamma", description="Exponent on each channel.")
-    noise: float = Field(0.15, ge=0, title="Noise", description="Largest SD of added noise.")
-    blur: Range = Field((0.5, 1.2), title="Blur", description="SD of the Gaussian blur, in pixels.")
-    low_resolution: PositiveRange = Field(
-        (0.5, 1.0), title="Low resolution", description="Share of the resolution kept."
-    )
-    chance: Probability = Field(
-        0.25,
-        title="Chance",
-        description="Chance of each of elastic deformation, bias field, gamma, noise, blur and low resolution.",
-    )
-    modality_dropout: Probability = Field(
-        0.15,
-        title="Modality dropout",
-        description="Chance, for each contrast sequence, that FLAIR stands in for it as where a sequence is missing.",
-    )
+    seed: int = Field(0, ge=0, title="Seed", description="SmoothGrad: start of the noise.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _start_from_preset(cls, values: Any) -> Any:
-        values = {"preset": values} if isinstance(values, str) else values
-        if not isinstance(values, Mapping) or "preset" not in values:
-            return values
-        given = dict(values)
-        name = given.pop("preset")
-        if name not in AUGMENTATIONS:
-            raise ValueError(f"there is no augmentation {name!r}: allowed are {', '.join(AUGMENTATIONS)}")
-        return {**AUGMENTATIONS[name], **given}
 
-    @property
-    def preset(self) -> AugmentationName | None:
-        """Name of the preset that these settings are, None if they are of one's own."""
-        return next((name for name in AUGMENTATIONS if self == self.model_validate(name)), None)
+class DoubtConfig(Settings):
+    """When a model's disagreement with a manual mask is worth a look."""
+
+    sure: float = Field(
+        0.9, gt=0.5, lt=1, title="Sure", description="How probable it must be to the model that the mask is wrong."
+    )
+    min_voxels: int = Field(
+        30,
+        ge=1,
+        title="Smallest doubt",
+        description="Slices with fewer such voxels are left out; thin rims never count.",
+    )
+    count: int = Field(20, ge=1, title="Slices", description="Slices in the list, at most.")
 
 
 FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3}

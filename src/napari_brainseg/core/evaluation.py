@@ -9,10 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from .cases import Case, find_masks, patient_of
-from .config import ScoreConfig, Settings
+from .config import ScoreConfig
 from .masks import Mask, read_mask, read_mask_alone
 from .metrics import DISTANCES, FIGURES, FloatArray, Scores, pool_scores, score_mask, score_slices
 from .progress import OnProgress, Progress, ignore_progress
+from .settings import Settings
 from .volumes import Spacing, read_volume
 
 POOR_DICE = 0.6

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationError
 
-from .config import Settings
 from .files import atomic_path
+from .settings import Settings
 from .workspaces import Workspace
 
 ReviewState = Literal["auto", "edited", "accepted", "flagged"]

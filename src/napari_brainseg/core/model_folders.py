@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from .config import ModelConfig, PostprocessConfig, Settings, TrainConfig
+from .config import ModelConfig, PostprocessConfig, TrainConfig
+from .settings import Settings
 
 SCHEMA_VERSION = 3
 """2 added what tells of ancestors and of the epoch, 3 of corrections and of what was forgotten; older ones are read as

@@ -105,6 +105,14 @@ def freeze_encoder(network: SpaceToDepth, config: ModelConfig) -> None:
         block.requires_grad_(False)
 
 
+def deepest_layer(network: SpaceToDepth, config: ModelConfig) -> str:
+    """Name of the module at the end of a network's encoder, where one feature sees most of the image."""
+    named: dict[nn.Module, str] = {module: name for name, module in network.named_modules()}
+    blocks = [block for block in _NETWORKS[config.network].blocks(network.network) if any(block.children())]
+    # blocks of VGG16 are no modules of their own
+    return named.get(blocks[-1]) or named[list(blocks[-1].children())[-1]]
+
+
 def read_weights(network: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, each once (`DynUNet`'s own state dict lists most of them twice)."""
     return dict(network.named_parameters()) | dict(network.named_buffers())

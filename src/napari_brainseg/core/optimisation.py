@@ -132,12 +132,11 @@ def create_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opt
     rate, decay = config.learning_rate, config.weight_decay
     match config.optimizer:
         case "adamw":
-            return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
+            return torch.optim.AdamW(weights, rate, weight_decay=decay)
         case "adam":
-            return torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
+            return torch.optim.Adam(weights, rate, weight_decay=decay)
         case "sgd":
-            nesterov = config.momentum > 0
-            return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay, nesterov=nesterov, fused=True)
+            return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay, nesterov=config.momentum > 0)
 
 
 @torch.no_grad()

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from .cases import patient_of
-from .config import QueueConfig, Settings
+from .config import QueueConfig
 from .files import atomic_path
+from .settings import Settings
 from .signals import FloatArray, SliceSignals
 
 _SCHEMA_VERSION = 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from .cases import RESULT_FILE, Case, patient_of
-from .config import ScoreConfig, Settings
+from .config import ScoreConfig
 from .evaluation import (
     CaseScores,
     Comparison,
@@ -25,6 +25,7 @@ from .metrics import EMPTY_POLICIES, FIGURES
 from .model_folders import DEFAULT_MODEL, ModelInfo, read_model_info
 from .results import SegmentationResult
 from .score_tables import Row, case_row, has_interval
+from .settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from .cases import RESULT_FILE
-from .config import PostprocessConfig, SegmentConfig, Settings
+from .config import PostprocessConfig, SegmentConfig
 from .files import atomic_path
 from .masks import Mask, MaskFormat, slice_areas, write_mask
+from .settings import Settings
 from .volumes import Volume
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from statistics import fmean
 from pydantic import Field, ValidationError
 
 from .cases import WORKSPACE_FILE
-from .config import Settings
 from .files import atomic_path
 from .ledgers import now
 from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info
+from .settings import Settings
 from .workspaces import Workspace
 
 _VERSION = 1
@@ -146,6 +146,13 @@ def workspace_of(run: Path) -> Workspace | None:
     workspace = Workspace(run.absolute().parent.parent)
     is_ours = run.absolute().parent == workspace.runs and (workspace.folder / WORKSPACE_FILE).is_file()
     return workspace if is_ours else None
+
+
+def name_models(workspace: Workspace) -> dict[str, str]:
+    """Names of the models that are known here, by the SHA-256 of their weights."""
+    adopted = {adoption.weights_sha256: Path(adoption.model).name for adoption in read_adoptions(workspace)}
+    shipped = {read_model_info(DEFAULT_MODEL).provenance.weights_sha256: DEFAULT_MODEL}
+    return shipped | adopted | {r.info.provenance.weights_sha256: r.folder.name for r in find_rounds(workspace)}
 
 
 def next_run(workspace: Workspace) -> Path:

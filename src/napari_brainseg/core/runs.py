@@ -17,9 +17,10 @@ import numpy as np
 import psutil
 from pydantic import Field, ValidationError
 
-from .config import ModelConfig, Settings, TrainConfig
+from .config import ModelConfig, TrainConfig
 from .files import atomic_path
 from .progress import Cancelled
+from .settings import Settings
 from .volumes import Array
 
 RUN_FILE = "run.json"

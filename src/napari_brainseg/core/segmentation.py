@@ -209,7 +209,7 @@ def predict(
         If the network gives NaN.
     """
     rows, columns = head_box(volume, model)
-    slices = _prepare(volume, rows, columns, model, runner.device.dtype)
+    slices = _prepare(volume, np.s_[:], rows, columns, model, runner.device.dtype)
     probability = np.zeros(volume.shape, np.float32)
     height, width = probability[0, rows, columns].shape
     done = 0
@@ -228,10 +228,55 @@ def predict(
     return probability
 
 
-def _prepare(volume: Volume, rows: slice, columns: slice, model: ModelConfig, dtype: torch.dtype) -> list[Tensor]:
-    """Each slice normalised (1, C, Y, X) and padded to a size that the network takes."""
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceInput:
+    """What the network is fed for one slice.
+
+    Attributes
+    ----------
+    images : Tensor
+        (slices, C, Y, X), normalised: the slice between its neighbours, cut down to the head.
+    head : Tensor
+        (slices, Y, X), bool: what is not air.
+    rows, columns : slice
+        Where in the slice that lies.
+    """
+
+    images: Tensor
+    head: Tensor
+    rows: slice
+    columns: slice
+
+
+def slice_input(volume: Volume, z: int, model: ModelConfig) -> SliceInput:
+    """What the network is fed for the slice at a position along Z.
+
+    Raises
+    ------
+    ValueError
+        If the volume is empty or constant, or has no such slice.
+    """
+    _check(volume)
+    if not 0 <= z < len(volume.array):
+        raise ValueError(f"{volume.name} has no slice at {z}: allowed are 0 to {len(volume.array) - 1}")
+    rows, columns = head_box(volume, model)
+    near = neighbours(z, len(volume.array), model.context)
+    head = head_mask(volume.array[..., CHANNELS.index(FLAIR)], model.normalisation)[near, rows, columns]
+    images = torch.cat(_prepare(volume, near, rows, columns, model, torch.float32))
+    return SliceInput(images[..., : head.shape[1], : head.shape[2]], torch.from_numpy(head), rows, columns)
+
+
+def _prepare(
+    volume: Volume,
+    positions: slice | list[int],
+    rows: slice,
+    columns: slice,
+    model: ModelConfig,
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    """Each of some slices normalised (1, C, Y, X) and padded to a size that the network takes."""
     measured = measure_intensities(volume.array, model.normalisation)
-    array = volume.array[:, rows, columns]
+    array = volume.array[positions, rows, columns]
     if array.dtype != np.uint8:
         array = array.astype(np.float32)
     stored = torch.from_numpy(np.ascontiguousarray(array)).permute(0, 3, 1, 2).contiguous()

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from .config import ModelConfig, Settings, TrainConfig
+from .config import ModelConfig, TrainConfig
+from .settings import Settings
 
 _SECTIONS: dict[str, type[Settings]] = {"model": ModelConfig, "training": TrainConfig}
 

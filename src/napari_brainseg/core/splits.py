@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .cases import Case, patient_of
+from .files import atomic_path
 from .model_folders import ModelInfo
 from .peeks import peek
 
 Sides = tuple[list[Case], list[Case]]
 """Cases to train on and cases to validate on."""
+
+REFERENCE_CASES, REFERENCE_COUNT = 110, 10
+"""Cases of the whole data set, and those that the reference split holds out."""
 
 _TELLING = 10
 """From so many patients on, a mean says something of new ones."""
@@ -26,7 +30,8 @@ def split_cases(cases: Sequence[Case], share: float, seed: int = 0, *, parent: M
     cases : sequence of Case
         At least two patients.
     share : float
-        Share of patients to validate on; at least one, and never all.
+        Share of patients to validate on; at least one, and never all. Of corrected ones it is rounded down: a person's
+        work is to be learned from first.
     seed : int
         The same seed gives the same split.
     parent : ModelInfo, optional
@@ -47,9 +52,13 @@ def split_cases(cases: Sequence[Case], share: float, seed: int = 0, *, parent: M
     count = min(max(1, round(share * len(patients))), len(patients) - 1)
     held, free = _held_and_free(cases, parent)
     wanted = min(max(count - len(held), 0), len(free))
-    order = _alike(free, seed)
-    offset = random.Random(seed).random()
-    picked = {order[int((number + offset) * len(order) / wanted)] for number in range(wanted)}
+    corrected = {case.patient for case in free if case.corrected_slices}
+    plain = [case for case in free if case.patient not in corrected]
+    of_corrected = min(int(share * len(corrected)), wanted)
+    picked = _pick([case for case in free if case.patient in corrected], of_corrected, seed)
+    picked |= _pick(plain, wanted - of_corrected, seed)
+    if not held | picked:  # there is nobody else
+        picked = _pick(free, 1, seed)
     return _sides(cases, held | picked, parent)
 
 
@@ -98,6 +107,29 @@ def split_by_folds(cases: Sequence[Case], folds: Sequence[Sequence[str]], fold: 
     return [case for case in cases if case.name in listed - held_out], validation
 
 
+def reference_split(cases: Sequence[Case]) -> Sides:
+    """The split that Buda's ``brain-segmentation-pytorch`` reports on: ten patients of the sorted names, seed 42.
+
+    It is that split only for the whole data set of 110 patients.
+
+    Raises
+    ------
+    ValueError
+        If there are no more than ten cases.
+    """
+    ordered = sorted(cases, key=lambda case: case.name)
+    if len(ordered) <= REFERENCE_COUNT:
+        raise ValueError(f"the reference split holds {REFERENCE_COUNT} cases out, but there are only {len(ordered)}")
+    drawn = {case.name for case in random.Random(42).sample(ordered, REFERENCE_COUNT)}
+    return [case for case in ordered if case.name not in drawn], [case for case in ordered if case.name in drawn]
+
+
+def write_folds(path: Path, folds: Sequence[Sequence[str]]) -> None:
+    """Write lists of case names as `read_folds` reads them."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({"folds": [list(names) for names in folds]}, indent=1) + "\n", "utf-8")
+
+
 def read_folds(path: Path) -> list[list[str]]:
     """Lists of case names from a JSON file like ``{"folds": [["case a"], ["case b"]]}``.
 
@@ -124,6 +156,16 @@ def rehearsed_patients(train_cases: Sequence[Case], parent: ModelInfo | None) ->
     return frozenset(patients - new if new else ())
 
 
+def worth_of_rehearsal(train_cases: Sequence[Case], parent: ModelInfo) -> str:
+    """What stands against forgetting, as a sentence."""
+    if rehearsed := rehearsed_patients(train_cases, parent):
+        count = f"{len(rehearsed)} patient{'s' * (len(rehearsed) != 1)}"
+        return f"{count} that {parent.name} knows and nobody corrected: rehearsed, so that it does not forget"
+    if {patient_of(name) for name in parent.seen_cases} & {case.patient for case in train_cases}:
+        return f"{parent.name} knows all of these patients"
+    return f"no patient that {parent.name} has learned from is among these: it may forget what it knows of them"
+
+
 def worth_of(validation: Sequence[Case]) -> str:
     """What the validation of so many patients is worth, as a sentence; empty where they are enough."""
     count = len({case.patient for case in validation})
@@ -133,6 +175,14 @@ def worth_of(validation: Sequence[Case]) -> str:
         patients = "1 patient" if count == 1 else f"{count} patients"
         return f"{patients} to validate on: enough to see whether training works, too few to tell how good the model is"
     return ""
+
+
+def _pick(cases: Sequence[Case], count: int, seed: int) -> set[str]:
+    """So many patients, if there are, alike in kind to all."""
+    order = _alike(cases, seed)
+    count = min(count, len(order))
+    offset = random.Random(seed).random()
+    return {order[int((number + offset) * len(order) / count)] for number in range(count)}
 
 
 def _held_and_free(cases: Sequence[Case], parent: ModelInfo | None) -> tuple[set[str], list[Case]]:

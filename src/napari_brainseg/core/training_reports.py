@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.durations import in_words
 from .colours import AGREE, MANUAL, PREDICTION
-from .config import CHANNELS, FLAIR, Settings
+from .config import CHANNELS, FLAIR
 from .dot_plots import plot_dice
 from .evaluation import POOR_DICE
 from .exploration import tissue_range
@@ -18,6 +18,7 @@ from .model_folders import ModelInfo
 from .montages import MontageRow, montage_png
 from .report_pages import picture_data, render_page
 from .runs import REPORT_FILE, EpochRow, read_history
+from .settings import Settings
 from .volumes import Array, Volume
 
 MOST_PICTURES = 8

@@ -129,6 +129,7 @@ class Autosave(QObject):
             self._visit(_Job(mask, parts))
         elif self.error:
             self._recover()
+            self.saved.emit(([], []))
 
     def flush(self, seconds: float = 3.0) -> bool:
         """Save all there is, wait for it so long at most, and return whether it is done."""
@@ -166,7 +167,9 @@ class Autosave(QObject):
         if reopened := [z for z in changed if self.correction.state(z) in ("accepted", "flagged")]:
             self.reopened.emit(reopened)
         for z, (state, plane) in self._states.items():
-            wanted[z], mask[z] = state, plane
+            wanted[z] = state
+            if state is not None:
+                mask[z] = plane
         self._states = {}
         alike: dict[tuple[Any, ...], list[int]] = {}
         for z, state in sorted(wanted.items()):
@@ -231,11 +234,10 @@ class Autosave(QObject):
             self._touched()
 
     def _keep(self, part: _Part, mask: Mask) -> None:
-        """What could not be saved is saved later, unless it has changed by then."""
+        """Save later what could not be saved, even if it is undone meanwhile: the disk may have taken a part of it."""
         for z in part.slices:
             self._clock.give_back(z, part.seconds / len(part.slices))
-            if part.state is not None or z not in self.correction.changed(mask):
-                self._states.setdefault(z, (part.state, mask[z].copy()))
+            self._states.setdefault(z, (part.state, mask[z].copy()))
 
     def _recover(self) -> None:
         self.error = None

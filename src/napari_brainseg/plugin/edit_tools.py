@@ -70,11 +70,12 @@ class EditTools(QWidget):
         """By caption."""
         for caption in (REMOVE, KEEP):
             self.buttons[caption].setCheckable(True)
-        self.snaps = QCheckBox("Snap to probability above")
+        self.snaps = QCheckBox("Snap to probability")
         self.minimum = QDoubleSpinBox()
         self.minimum.setRange(0, 1)
         self.minimum.setSingleStep(0.05)
         self.minimum.setValue(self._brush.minimum)
+        self.minimum.setMinimumWidth(100)  # napari's style asks for more than there is beside the box
         self.status = text_line("What was changed, or what to do next.")
         self._enable_soon = qthrottled(self._enable, timeout=50, parent=self)
         self._lay_out()
@@ -120,7 +121,6 @@ class EditTools(QWidget):
         layout.addLayout(grid)
         layout.addLayout(side_by_side(self.snaps, self.minimum, stretch=(1, 0)))
         layout.addWidget(self.status)
-        self.setMinimumWidth(300)
 
     def _connect(self) -> None:
         self.snaps.toggled.connect(self._follow_strokes)

@@ -7,7 +7,7 @@ from magicgui.widgets import Container, LiteralEvalLineEdit, TupleEdit, create_w
 from pydantic.fields import FieldInfo
 from qtpy.QtWidgets import QAbstractSpinBox
 
-from ..core.config import Settings
+from ..core.settings import Settings
 
 _Settings = TypeVar("_Settings", bound=Settings)
 

@@ -112,7 +112,8 @@ def _labelled(folders: list[str]) -> list[tuple[str, str]]:
 def _describe(info: ModelInfo) -> str:
     """One line on how good a model is and when it was made."""
     if info.validation_dice:
-        score = f"Dice {info.mean_dice:.2f} per volume on {len(info.validation_dice)} validation cases"
+        count = len(info.validation_dice)
+        score = f"Dice {info.mean_dice:.2f} per volume on {count} validation case{'s' * (count != 1)}"
     elif info.recipe_dice:  # all cases were trained on, so models of the same recipe speak for it
         mean = fmean(info.recipe_dice.values())
         score = f"Dice {mean:.2f} per volume on {len(info.recipe_dice)} unseen cases, for the same recipe"

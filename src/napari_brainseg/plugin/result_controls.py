@@ -76,6 +76,7 @@ class ResultControls:
         )
         for control in controls:
             allow(control.native, None if self.result else "Segment first.", str(control.tooltip))
+        self._form.uncertainty_line.setVisible(bool(self.result and self.result.maps("uncertainty")))
         self.show_size()
 
     def show_settings(self, settings: PostprocessConfig) -> None:

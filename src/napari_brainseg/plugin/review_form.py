@@ -74,7 +74,6 @@ class ReviewForm(Column):
         self.done_line = text_line("What was done last.")
         self.fill_box = RefillBox(viewer)
         self.tools = EditTools(viewer)
-        self.tools.setMinimumWidth(0)  # the column's scroll bar takes some of its 300 pixels
         self.place = WorkspaceChoice()
         self.reviewer = QLineEdit()
         self.reviewer.setToolTip("Your name, which is noted with each slice that you correct.")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QSettings, Qt
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QProgressBar, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
 
 from ..core.cases import find_cases, patient_of
 from ..core.config import QueueConfig, SegmentConfig
@@ -21,6 +21,7 @@ from .buttons import allow, make_button, side_by_side
 from .columns import stack, text_line
 from .correction_layer import manual_layer
 from .result_layer import ResultLayer
+from .row_table import RowTable
 from .sentences import as_sentence
 from .tabs import find_tab
 from .task import Task, Tasks
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 THIS_CASE, ALL_CASES = "This case", "All cases"
 FIND, STOP = "Find what to correct next", "Stop"
 _TOOLTIP = "Rank the slices by what speaks against them: doubt, mirror image, neighbours, manual mask."
-_ROWS, _ROW = 7, 22
+_TABLE = "Slices to correct, the most rewarding first; a click goes there."
 
 
 class ReviewQueue(QWidget):
@@ -61,7 +62,7 @@ class ReviewQueue(QWidget):
         self.bar.setToolTip("Cases that were looked into.")
         self.bar.hide()
         self.line = text_line("What was found.")
-        self.table = _table()
+        self.table = RowTable(_TABLE, most=7, wide=1, selectable=True)
         self.table.cellClicked.connect(lambda row, _: self.go_to(self.items[row]))
         self.table.cellActivated.connect(lambda row, _: self.go_to(self.items[row]))
         stack(self, self.table, self.line, self.bar).insertLayout(
@@ -161,16 +162,12 @@ class ReviewQueue(QWidget):
 
     def _show(self, items: Sequence[QueueItem]) -> None:
         self.items = list(items)
-        self.table.setRowCount(len(items))
+        why = ["; ".join(item.reasons) for item in items]
+        names = [f"{patient_of(item.case).removeprefix('TCGA_')}, {item.slice_number}" for item in items]
+        self.table.show_rows(("Slice", "Why"), list(zip(names, why, strict=True)))
         for row, item in enumerate(items):
-            why = "; ".join(item.reasons)
-            patient = patient_of(item.case).removeprefix("TCGA_")
-            for column, text in enumerate((f"{patient}, {item.slice_number}", why)):
-                cell = QTableWidgetItem(text)
-                cell.setToolTip(f"{item.case}, slice {item.slice_number}: {why}")
-                self.table.setItem(row, column, cell)
-        self.table.setVisible(bool(items))
-        self.table.setFixedHeight(self.table.horizontalHeader().sizeHint().height() + _ROW * min(len(items), _ROWS) + 4)
+            for column in range(2):
+                self.table.item(row, column).setToolTip(f"{item.case}, slice {item.slice_number}: {why[row]}")
         cases = len({item.case for item in items})
         self._say(
             f"{len(items)} slices of {cases} case{'s' * (cases != 1)}." if items else "Nothing is left to correct."
@@ -230,21 +227,3 @@ def _find_in_all(folder: Path, workspace: Workspace, task: Task) -> "FoundQueue"
     with workspace.locked("queue"):
         write_queue(workspace.queue, found.items)
     return found
-
-
-def _table() -> QTableWidget:
-    table = QTableWidget(0, 2)
-    table.setHorizontalHeaderLabels(["Slice", "Why"])
-    table.setToolTip("Slices to correct, the most rewarding first; a click goes there.")
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(_ROW)
-    table.verticalHeader().setMinimumSectionSize(_ROW)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-    header = table.horizontalHeader()
-    header.setSectionResizeMode(0, header.ResizeMode.ResizeToContents)
-    header.setSectionResizeMode(1, header.ResizeMode.Stretch)
-    return table

@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
 from ..core.durations import in_words
 from ..core.ledgers import Effort, efforts, read_ledgers
 from ..core.model_folders import DEFAULT_MODEL
-from ..core.rounds import Round, adopt, find_rounds, model_in_use, roll_back
+from ..core.rounds import Round, adopt, find_rounds, model_in_use, name_models, roll_back
 from .buttons import allow, make_button, side_by_side
 from .case_table import grouped
 from .columns import stack, text_line
+from .row_table import RowTable
 from .sentences import as_sentence
 from .tabs import find_tab, show_tab
 
@@ -33,7 +33,7 @@ _COLUMNS = {
     "Dice": "Mean Dice on the same validation patients, before and after.",
     "Known": "Mean Dice on patients that the former model had learned from: what was forgotten.",
 }
-_ROWS, _ROW = 5, 22
+_TABLE = "Models that came of corrections, the latest last; the one in use is bold."
 
 
 class ReviewRounds(QWidget):
@@ -54,7 +54,7 @@ class ReviewRounds(QWidget):
         self.retrain_button = make_button(RETRAIN, self.retrain, TOOLTIPS[RETRAIN])
         self.adopt_button = make_button(ADOPT, self.adopt, TOOLTIPS[ADOPT])
         self.back_button = make_button(BACK, self.go_back, TOOLTIPS[BACK])
-        self.table = _table()
+        self.table = RowTable(_TABLE, most=5, selectable=True)
         self.table.itemSelectionChanged.connect(self._update)
         layout = stack(self, self.effort, self.retrain_button, self.table, self.in_use)
         layout.addLayout(side_by_side(self.adopt_button, self.back_button, stretch=(1, 1)))
@@ -72,8 +72,7 @@ class ReviewRounds(QWidget):
         except (OSError, ValueError) as error:
             self.in_use.setText(as_sentence(error))
             return
-        named = {found.info.provenance.weights_sha256: found.folder.name for found in self.rounds}
-        self.effort.setText(describe_efforts(efforts(ledgers), named))
+        self.effort.setText(describe_efforts(efforts(ledgers), name_models(workspace) if workspace else {}))
         self.effort.setVisible(bool(self.effort.text()))
         self.in_use.setText(f"In use: {next((r.folder.name for r in self.rounds if r.is_used), used)}.")
         self._fill()
@@ -115,18 +114,16 @@ class ReviewRounds(QWidget):
             segment.models.choose(model_in_use(workspace))
 
     def _fill(self) -> None:
-        self.table.setRowCount(len(self.rounds))
+        self.table.show_rows(list(_COLUMNS), [cells(found) for found in self.rounds])
+        for column, tooltip in enumerate(_COLUMNS.values()):
+            self.table.horizontalHeaderItem(column).setToolTip(tooltip)
         for row, found in enumerate(self.rounds):
-            for column, text in enumerate(cells(found)):
-                cell = QTableWidgetItem(text)
-                cell.setToolTip(str(found.folder) if not column else list(_COLUMNS.values())[column])
+            for column, tooltip in enumerate((str(found.folder), *list(_COLUMNS.values())[1:])):
+                cell = self.table.item(row, column)
+                cell.setToolTip(tooltip)
                 font = cell.font()
                 font.setBold(found.is_used)
                 cell.setFont(font)
-                self.table.setItem(row, column, cell)
-        self.table.setVisible(bool(self.rounds))
-        height = self.table.horizontalHeader().sizeHint().height() + _ROW * min(len(self.rounds), _ROWS) + 4
-        self.table.setFixedHeight(height)
 
     def _update(self) -> None:
         row = self.table.currentRow()
@@ -147,7 +144,7 @@ def describe_efforts(found: Sequence[Effort], named: dict[str, str]) -> str:
     """A line per round on what corrections took."""
     lines = []
     for effort in found:
-        of = named.get(effort.model_sha256, DEFAULT_MODEL if effort.model_sha256 else "no model")
+        of = named.get(effort.model_sha256, "another model" if effort.model_sha256 else "no model")
         each = in_words(effort.seconds / effort.slices) if effort.slices else ""
         lines.append(
             f"On {of}: {effort.slices} slice{'s' * (effort.slices != 1)} in {in_words(effort.seconds)}, {each} and "
@@ -170,22 +167,3 @@ def _change_of(before: float | None, after: float | None) -> str:
     if after is None:
         return "–"
     return f"{after:.2f}" if before is None else f"{before:.2f} → {after:.2f}"
-
-
-def _table() -> QTableWidget:
-    table = QTableWidget(0, len(_COLUMNS))
-    table.setHorizontalHeaderLabels(list(_COLUMNS))
-    for column, tooltip in enumerate(_COLUMNS.values()):
-        table.horizontalHeaderItem(column).setToolTip(tooltip)
-    table.setToolTip("Models that came of corrections, the latest last; the one in use is bold.")
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(_ROW)
-    table.verticalHeader().setMinimumSectionSize(_ROW)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    header = table.horizontalHeader()
-    header.setSectionResizeMode(header.ResizeMode.ResizeToContents)
-    header.setSectionResizeMode(0, header.ResizeMode.Stretch)
-    return table

@@ -1,10 +1,11 @@
 """Which slice comes next, and what is said of slices."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 
-from ..core.durations import in_full
+from ..core.durations import in_full, moment
 from ..core.ledgers import CaseLedger, ReviewState, SliceReview
 from ..core.masks import Mask
 from .case_table import grouped
@@ -73,6 +74,15 @@ def describe_case(ledger: CaseLedger, slices: int) -> str:
     done = ledger.slices.values()
     took = f"{in_full(sum(one.seconds for one in done))}, {_voxels(sum(one.voxels_changed for one in done))} changed"
     return f"{', '.join(parts)}\n{took}"
+
+
+def describe_saved(ledger: CaseLedger) -> str:
+    """One line on what was done with a case before; empty if that is nothing."""
+    done = [review for review in ledger.slices.values() if review.state != "auto"]
+    if not done:
+        return ""
+    last = datetime.fromisoformat(max(review.time for review in done))
+    return f"Corrections of {moment(last)} ({len(done)} slice{'s' * (len(done) != 1)}) were found."
 
 
 def _voxels(count: int) -> str:

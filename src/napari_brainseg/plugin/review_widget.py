@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,6 @@ from qtpy.QtGui import QShowEvent
 from superqt.utils import qthrottled
 
 from ..core.corrections import Corrections
-from ..core.durations import moment
 from ..core.ledgers import ReviewState
 from ..core.volumes import Volume
 from ..core.workspaces import Workspace
@@ -29,7 +27,7 @@ from .review_clock import ReviewClock
 from .review_form import CORRECT, GO_ON, ReviewForm
 from .review_queue import ReviewQueue
 from .review_rounds import ReviewRounds
-from .review_steps import describe_case, describe_slice, next_slice, to_review
+from .review_steps import describe_case, describe_saved, describe_slice, next_slice, to_review
 from .tabs import find_tab
 from .task import Tasks
 
@@ -64,7 +62,7 @@ class ReviewWidget(ReviewForm):
         self._clock: ReviewClock | None = None
         self._why_not = f"{NO_IMAGES}."
         self._tasks = Tasks(self)
-        self._window: QObject | None = None
+        self._sees_window = False
         self.restore_menu = RestoreMenu(self.restore_button, self.slice_in_view)
         self.restore_button.setMenu(self.restore_menu)
         self._refresh = qthrottled(self._show, timeout=50, parent=self)
@@ -142,6 +140,12 @@ class ReviewWidget(ReviewForm):
         self.fill_box.follow(self._images)
         self._refresh()
 
+    def _follow_selection(self, _: Any = None) -> None:
+        """Turn to the case whose correction layer was selected, for no other is saved."""
+        active = self.viewer.layers.selection.active
+        if active is not None and active is not self.layer and (correction := correction_of(active)):
+            self.choose(correction.images)
+
     def _read_volume(self) -> None:
         source, self._why_not = self.case.source, "" if self._images else f"{NO_IMAGES}."
         result = self.result
@@ -214,9 +218,8 @@ class ReviewWidget(ReviewForm):
 
     def _was_saved(self, outcome: tuple[list[int], list[int]]) -> None:
         assert self.autosave
-        assert self.autosave.time
         self.say_error("")
-        self.saved_line.setText(f"Saved {self.autosave.time:%H:%M:%S}")
+        self.saved_line.setText(f"Saved {self.autosave.time:%H:%M:%S}" if self.autosave.time else "")
         _, overtaken = outcome
         if overtaken:
             self.say(f"{self._names(overtaken)} changed in another window: that version is kept under Restore...")
@@ -303,7 +306,8 @@ class ReviewWidget(ReviewForm):
 
     def _show(self, _: Any = None) -> None:
         is_at_hand = self.layer is not None and self.viewer.layers.selection.active is self.layer
-        self.correct_button.setText(GO_ON if self.correction or self._count_saved() else CORRECT)
+        is_begun = self.correction or (self.corrections and describe_saved(self.corrections.ledger))
+        self.correct_button.setText(GO_ON if is_begun else CORRECT)
         self.show_session(is_correcting=bool(self.correction), is_at_hand=is_at_hand, why_not=self._why_not)
         self.start_line.setText(self._describe_start())
         self.start_line.setVisible(bool(self.start_line.text()))
@@ -335,28 +339,19 @@ class ReviewWidget(ReviewForm):
         if is_done and not self.done_line.text():
             self.say("All slices are reviewed.")
 
-    def _count_saved(self) -> int:
-        if self.corrections is None:
-            return 0
-        return sum(review.state != "auto" for review in self.corrections.ledger.slices.values())
-
     def _describe_start(self) -> str:
         if self._images is None:
             return "Open a case and segment it; its mask can be corrected here."
         if self.correction or self._why_not or not (self.volume and self.corrections):
             return "" if self.correction else self._why_not
-        if count := self._count_saved():
-            last = max(review.time for review in self.corrections.ledger.slices.values())
-            when = moment(datetime.fromisoformat(last).astimezone(UTC))
-            return f"Corrections of {when} ({count} slice{'s' * (count != 1)}) were found."
+        if words := describe_saved(self.corrections.ledger):
+            return words
         return f"Starts from {find_start(self.viewer.layers, self._images, self.volume).words}."
 
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
-        with suppress(AttributeError, KeyError):  # a viewer without window or plugins, as in scripts
-            tab = find_tab(self.viewer, "Cases")
-            return tab if tab is not None and tab.next_button.isEnabled() else None
-        return None
+        tab = find_tab(self.viewer, "Cases")
+        return tab if tab is not None and tab.next_button.isEnabled() else None
 
     def _next_case(self) -> None:
         if tab := self._cases():
@@ -373,9 +368,9 @@ class ReviewWidget(ReviewForm):
     def showEvent(self, event: QShowEvent) -> None:
         """See the window close, which does not tell its tabs."""
         super().showEvent(event)
-        if self.window() is not self and self._window is None:
-            self._window = self.window()
-            self._window.installEventFilter(self)
+        if self.window() is not self and not self._sees_window:
+            self._sees_window = True
+            self.window().installEventFilter(self)
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
         """Save before the window closes."""
@@ -411,6 +406,7 @@ class ReviewWidget(ReviewForm):
         self._signals = (self.viewer.dims.events.current_step, self.viewer.layers.selection.events.active)
         for signal in self._signals:
             signal.connect(self._refresh)
+        self.viewer.layers.selection.events.active.connect(self._follow_selection)
         application = QCoreApplication.instance()
         if application:
             application.aboutToQuit.connect(self._flush)
@@ -425,6 +421,9 @@ class ReviewWidget(ReviewForm):
 
     def _shut_down(self) -> None:
         self._leave()
+        if application := QCoreApplication.instance():
+            with suppress(TypeError):  # it was disconnected before
+                application.aboutToQuit.disconnect(self._flush)
         self._tasks.close()
         self.queue.close_tasks()
         self.rounds.close_tasks()
@@ -434,6 +433,7 @@ class ReviewWidget(ReviewForm):
         self.tools.let_go()
         for signal in self._signals:
             signal.disconnect(self._refresh)
+        self.viewer.layers.selection.events.active.disconnect(self._follow_selection)
         for key, action in self._keys.items():
             if action in self.viewer.keymap.values():  # else another Review tab has taken the key over
                 self.viewer.bind_key(key, None, overwrite=True)

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 from ..core.config import CHANNELS, PostprocessConfig, SegmentConfig
 from .buttons import side_by_side
 from .columns import folded, make_primary, text_line
+from .explain import ExplainPart, magma_legend
 from .form import settings_form
 
 RUN = "Segment volume  (Shift+S)"
@@ -49,6 +50,8 @@ class SegmentForm(QScrollArea):
         self.show_uncertainty = CheckBox(
             text="Uncertainty layer", tooltip="Show where the model is undecided: entropy from 0 to 1 bit."
         )
+        self.uncertainty_line = text_line("What the colours of the uncertainty layer mean.")
+        self.uncertainty_line.setText(f"Uncertainty: {magma_legend('sure', 'undecided')}, 1 bit where it is 50 : 50")
         self.save_button = PushButton(
             text="Save mask...", tooltip="Write the mask as NIfTI, a TIFF stack, or a folder with one TIFF per slice."
         )
@@ -58,6 +61,7 @@ class SegmentForm(QScrollArea):
         self.copy_button = PushButton(
             text="Copy as command", tooltip="Copy the command line that does the same in a terminal."
         )
+        self.explain = ExplainPart()
         self.clean_up = settings_form(PostprocessConfig, *CLEAN_UP_FIELDS)
         self.advanced = settings_form(SegmentConfig, *ADVANCED_FIELDS)
         self.spacing = tuple(
@@ -87,8 +91,10 @@ class SegmentForm(QScrollArea):
             self.size_line,
             self.show_probability.native,
             self.show_uncertainty.native,
+            self.uncertainty_line,
             _beside(self.save_button, self.correct_button),
             self.copy_button.native,
+            folded("Explain", self.explain),
             folded("Clean-up", self.clean_up.native),
             folded("Voxel size", _labelled(*self.spacing, self.spacing_button)),
             folded("Advanced", self.advanced.native),

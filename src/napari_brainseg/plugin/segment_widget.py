@@ -20,6 +20,7 @@ from .buttons import allow
 from .commands import segment_command
 from .correction_layer import correction_of
 from .engine import Engine, prepare_engine, segment_in_task
+from .explain import Wanted
 from .form import read_form
 from .image_picker import NO_IMAGES, ImagePicker
 from .layer_metadata import volume_of
@@ -64,6 +65,7 @@ class SegmentWidget(SegmentForm):
         self.models = ModelPicker(self.model, self.model_line, self._model_chosen, self._fail)
         self.results = ResultControls(self, viewer, self.models, self._fail)
         self.picker = ImagePicker(viewer, self.images, self.channels, self._images_chosen)
+        self.explain.serve(viewer, self._to_explain)
         self._connect()
         self.picker.follow()
         self.models.choose(DEFAULT_MODEL)
@@ -164,6 +166,12 @@ class SegmentWidget(SegmentForm):
         )
         self._enable_buttons()
 
+    def _to_explain(self) -> Wanted:
+        volume, images = self.picker.volume(), self.picker.image
+        assert images
+        z, settings = self.picker.slice_in_view(), self.results.next_settings()
+        return Wanted(images, volume, z, self.models.name, self.config(), settings.threshold)
+
     def _begin_result(
         self, images: Image, volume: Volume, this_slice: bool, provenance: "SegmentationProvenance"
     ) -> ResultLayer:
@@ -239,6 +247,7 @@ class SegmentWidget(SegmentForm):
         self._tasks.close()
         if self._filling:
             self._filling.end()
+        self.explain.let_go()
         self.picker.let_go()
         self.results.let_go()
         self._prepare.cancel()
@@ -264,6 +273,7 @@ class SegmentWidget(SegmentForm):
             why_no_slice = "Wait for the slices, or stop them."
         allow(self.run_button.native, why_no_run, str(self.run_button.tooltip))
         allow(self.slice_button.native, why_no_slice, str(self.slice_button.tooltip))
+        self.explain.forbid(why_no_slice)
 
     def _model_chosen(self) -> None:
         """Show what the model brings; where a result is on the screen, threshold and clean-up stay its own."""

@@ -56,7 +56,8 @@ def show_tab(viewer: "napari.Viewer", name: str) -> Any:
 def find_tab(viewer: "napari.Viewer", name: str) -> Any:
     """A widget of this plugin if it is docked, else None; a viewer without a window, as in scripts, has none."""
     window = getattr(viewer, "window", None)
-    return None if window is None else window.dock_widgets.get(_full_name(name))
+    docked = window.dock_widgets if window else {}
+    return docked.get(_full_name(name)) if docked else None
 
 
 def raise_tab(viewer: "napari.Viewer", name: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 from ..core.cases import Case
-from ..core.config import AugmentationConfig, ModelConfig, Settings, TrainConfig
+from ..core.config import AugmentationConfig, ModelConfig, TrainConfig
+from ..core.settings import Settings
 
 MODELS_FOLDER = "brainseg-models"
 LOG_FILE = "train.log"

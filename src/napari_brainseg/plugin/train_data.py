@@ -11,8 +11,9 @@ from ..core.corrections import with_corrections
 from ..core.masks import known_areas
 from ..core.model_folders import ModelInfo
 from ..core.progress import OnProgress, Progress
-from ..core.splits import rehearsed_patients, split_cases, worth_of
+from ..core.splits import split_cases, worth_of, worth_of_rehearsal
 from ..core.workspaces import Workspace
+from .sentences import as_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,7 @@ def describe_corrections(data: TrainingData, split: Split | None, parent: ModelI
     words = f"{slices} corrected slice{'s' * (slices != 1)} of {cases} case{'s' * (cases != 1)}."
     if parent is None or split is None:
         return words
-    known = rehearsed_patients([item.case for item in split.training], parent)
-    if known:
-        return f"{words} {len(known)} patients that {parent.name} knows are rehearsed, so that it does not forget them."
-    return f"{words} None that {parent.name} has learned from is here to be rehearsed: it may forget them."
+    return f"{words} {as_sentence(worth_of_rehearsal([item.case for item in split.training], parent))}"
 
 
 def count(cases: Sequence[CountedCase]) -> tuple[int, int, int]:

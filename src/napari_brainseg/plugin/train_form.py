@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..core.config import AIMS, FINE_TUNING, ModelConfig, Settings, TrainConfig
+from ..core.config import AIMS, FINE_TUNING, ModelConfig, TrainConfig
+from ..core.settings import Settings
 from .buttons import side_by_side
 from .columns import folded, make_primary, stack, text_line
 from .form import settings_form

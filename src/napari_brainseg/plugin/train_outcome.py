@@ -2,14 +2,11 @@
 
 from statistics import fmean
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..core.model_folders import ModelInfo
 from .columns import stack, text_line
-
-_ROWS = 8
-"""Shown at once; more are scrolled to."""
+from .row_table import RowTable
 
 
 class TrainOutcome(QWidget):
@@ -18,16 +15,9 @@ class TrainOutcome(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.sentence = text_line("Mean Dice per volume over the validation cases.")
-        self.table = QTableWidget(0, 0)
-        self.table.setToolTip(
-            "Dice per volume of each validation case: before, after, what was gained; ✎ is a corrected one."
+        self.table = RowTable(
+            "Dice per volume of each validation case: before, after, what was gained; ✎ is a corrected one.", most=8
         )
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(22)
-        self.table.verticalHeader().setMinimumSectionSize(22)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         stack(self, self.sentence, self.table)
         self._info: ModelInfo | None = None
 
@@ -39,28 +29,13 @@ class TrainOutcome(QWidget):
         self._info = info
         self.sentence.setText(sentence(info))
         rows = compare(info)
-        self.table.setVisible(bool(rows))
-        headers = ["Case", "Old", "New", "Change"] if info.parent_dice else ["Case", "Dice"]
-        self.table.setColumnCount(len(headers))
-        self.table.setHorizontalHeaderLabels(headers)
-        self.table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            for column, text in enumerate(row):
-                is_corrected = not column and text in info.corrected_slices
-                item = QTableWidgetItem(f"✎ {text}" if is_corrected else text)
-                item.setToolTip(f"{row[0]}, corrected" if row[0] in info.corrected_slices else row[0])
-                if column:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self.table.setItem(number, column, item)
-        self._fit()
-
-    def _fit(self) -> None:
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(header.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, header.ResizeMode.Stretch)
-        shown = min(self.table.rowCount(), _ROWS)
-        height = sum(self.table.rowHeight(row) for row in range(shown))
-        self.table.setFixedHeight(header.sizeHint().height() + height + 2 * self.table.frameWidth())
+        headings = ["Case", "Old", "New", "Change"] if info.parent_dice else ["Case", "Dice"]
+        self.table.show_rows(headings, [[_marked(row[0], info), *row[1:]] for row in rows])
+        for number, (name, *_) in enumerate(rows):
+            for column in range(len(headings)):
+                self.table.item(number, column).setToolTip(
+                    name + (", corrected" if name in info.corrected_slices else "")
+                )
 
 
 def sentence(info: ModelInfo) -> str:
@@ -76,12 +51,17 @@ def sentence(info: ModelInfo) -> str:
     return f"{gain} {_forgetting(info)}".rstrip()
 
 
+def _marked(name: str, info: ModelInfo) -> str:
+    return f"✎ {name}" if name in info.corrected_slices else name
+
+
 def _forgetting(info: ModelInfo) -> str:
     """What became of the patients that the old model knows, in words."""
     if not info.base_dice:
         return ""
     old, new = (fmean(dice.values()) for dice in (info.parent_base_dice, info.base_dice))
-    return f"On {len(info.base_dice)} patients that the old model knows {new:.2f}, before {old:.2f}."
+    count = len(info.base_dice)
+    return f"On {count} patient{'s' * (count != 1)} that the old model knows {new:.2f}, before {old:.2f}."
 
 
 def compare(info: ModelInfo) -> list[list[str]]:
