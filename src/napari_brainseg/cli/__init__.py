@@ -12,6 +12,7 @@ from .compare import compare
 from .console import complain, errors
 from .demo import demo
 from .explain import explain
+from .label_errors import label_errors
 from .queue import queue
 from .review import review
 from .score import score
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, segment, score, compare, train, explain, queue, augment, review, demo):
+for command in (cases, segment, score, compare, train, explain, queue, label_errors, augment, review, demo):
     app.command()(command)
 
 
