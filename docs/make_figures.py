@@ -2,11 +2,13 @@
 
     python docs/make_figures.py DATA_SET_FOLDER CASE_NAME MODEL
     python docs/make_figures.py DATA_SET_FOLDER
+    python docs/make_figures.py --explain CASE_FOLDER [MODEL]
 
 The first line draws Cases, Segment and Metrics; the model should be one that was not trained on the case, such as that
 of a fold. The second draws Train, with 15 epochs from nothing: eight patients are enough.
+The third draws what a prediction rests on, without a window.
 
-Needs a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
+The others need a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
 """
 
 import os
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 os.environ["NAPARI_CONFIG"] = ""  # the person's own settings are left alone
@@ -24,6 +27,7 @@ from PIL import Image
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
+from napari_brainseg.cli import main as brainseg
 from napari_brainseg.plugin.tabs import show_tab
 from napari_brainseg.plugin.train_form import FROM_NOTHING
 
@@ -33,6 +37,9 @@ IMAGES = Path(__file__).parent / "images"
 def main() -> None:
     """Open a window with a case in it and walk through the tabs."""
     folder, *rest = sys.argv[1:]
+    if folder == "--explain":
+        draw_explained(*rest)
+        return
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)
@@ -67,6 +74,14 @@ def draw_segmenting(viewer: napari.Viewer, model: str) -> None:
     wait(lambda: metrics.plot is not None and metrics.comparison is not None and not metrics.is_measuring)
     metrics.show_disagreement.setChecked(True)
     picture(viewer, "metrics")
+
+
+def draw_explained(case: str, model: str = "default") -> None:
+    """Let the command draw what a prediction rests on, and make the picture small."""
+    path = IMAGES / "explain.png"
+    with suppress(SystemExit):
+        brainseg(["explain", case, "--model", model, "--output", str(path), "--overwrite"])
+    shrink(path)
 
 
 def draw_training(viewer: napari.Viewer) -> None:
@@ -104,6 +119,11 @@ def picture(viewer: napari.Viewer, name: str) -> None:
     IMAGES.mkdir(exist_ok=True)
     path = IMAGES / f"{name}.png"
     viewer.screenshot(str(path), canvas_only=False, flash=False)
+    shrink(path)
+
+
+def shrink(path: Path) -> None:
+    """Save a picture with 256 colours."""
     Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
