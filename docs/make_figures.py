@@ -3,12 +3,13 @@
     python docs/make_figures.py DATA_SET_FOLDER CASE_NAME MODEL [review]
     python docs/make_figures.py DATA_SET_FOLDER
     python docs/make_figures.py DATA_SET_FOLDER explore
+    python docs/make_figures.py --explain CASE_FOLDER [MODEL]
 
 The first line draws Cases, Segment, Metrics and Review; the model should be one that was not trained on the case, such
 as that of a fold. With ``review`` behind it, it draws only that. The second draws Train, with 15 epochs from nothing:
-eight patients are enough. The third draws Explore.
+eight patients are enough. The third draws Explore. The fourth draws what a prediction rests on, without a window.
 
-Needs a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
+The others need a display (on a server: ``xvfb-run -s "-screen 0 1280x800x24" python docs/make_figures.py ...``).
 """
 
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from PIL import Image
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
+from napari_brainseg.cli import main as brainseg
 from napari_brainseg.plugin.cases_widget import CasesWidget
 from napari_brainseg.plugin.tabs import show_tab
 from napari_brainseg.plugin.train_form import FROM_NOTHING
@@ -38,6 +41,9 @@ IMAGES = Path(__file__).parent / "images"
 def main() -> None:
     """Open a window with a case in it and walk through the tabs."""
     folder, *rest = sys.argv[1:]
+    if folder == "--explain":
+        draw_explained(*rest)
+        return
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)
@@ -121,6 +127,14 @@ def draw_review(viewer: napari.Viewer) -> None:
         review.close()
 
 
+def draw_explained(case: str, model: str = "default") -> None:
+    """Let the command draw what a prediction rests on, and make the picture small."""
+    path = IMAGES / "explain.png"
+    with suppress(SystemExit):
+        brainseg(["explain", case, "--model", model, "--output", str(path), "--overwrite"])
+    shrink(path)
+
+
 def draw_training(viewer: napari.Viewer) -> None:
     """Take a picture of the Train tab before a training of 15 epochs, and after it."""
     train = show_tab(viewer, "Train")
@@ -156,6 +170,11 @@ def picture(viewer: napari.Viewer, name: str) -> None:
     IMAGES.mkdir(exist_ok=True)
     path = IMAGES / f"{name}.png"
     viewer.screenshot(str(path), canvas_only=False, flash=False)
+    shrink(path)
+
+
+def shrink(path: Path) -> None:
+    """Save a picture with 256 colours."""
     Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 

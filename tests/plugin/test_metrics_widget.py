@@ -572,3 +572,19 @@ def test_keys_of_another_tab_survive_that_this_one_is_closed(tab, viewer, open_t
 
     viewer.keymap[next(key for key in viewer.keymap if str(key) == "D")](viewer)
     assert other.show_disagreement.isChecked()
+
+
+def test_the_strip_shows_how_uncertain_a_prediction_of_ours_is(
+    viewer, tiny_case, add_layers, open_segment_tab, finish, open_tab, qtbot
+):
+    add_layers(viewer, tiny_case)
+    segment_tab = open_segment_tab(viewer)
+    segment_tab.run()
+    finish(segment_tab)
+    tab = open_tab(viewer)
+    qtbot.waitUntil(lambda: bool(tab.plot.lanes))
+    curves = {series.title: series.values for series in tab.plot.lanes[0].series}
+    probability = segment_tab.result.probability
+
+    assert list(curves) == ["prediction", "reference", "uncertain"]
+    assert curves["uncertain"] == pytest.approx(np.minimum(probability, 1 - probability).sum(axis=(1, 2)).tolist())

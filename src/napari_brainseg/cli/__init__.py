@@ -13,6 +13,7 @@ from .console import complain, errors
 from .demo import demo
 from .explain import explain
 from .explore import explore
+from .label_errors import label_errors
 from .queue import queue
 from .reference_split import reference
 from .review import review
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 
-for command in (cases, explore, segment, score, compare, train, explain, queue, augment, review, demo):
+for command in (cases, explore, segment, score, compare, train, explain, queue, label_errors, augment, review, demo):
     app.command()(command)
 app.command("reference-split")(reference)
 

@@ -1,6 +1,7 @@
 """``brainseg queue``: which slices to correct next."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +31,7 @@ def queue(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which slices to correct next, and why."""
-    if output and output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+    refuse_existing(output, overwrite=overwrite)
     workspace = Workspace(corrections) if corrections else default_workspace(folder)
     cases = find_cases(folder)
     from ..core.models import load_model
@@ -40,23 +40,41 @@ def queue(
     trained = load_model(model)
     with progress_shown() as on_progress:
         found = find_queue(cases, trained, workspace, config, segmenting, on_progress=on_progress)
-    if output and found.cases:
-        write_queue(output, found.items)
-    if corrections and found.cases:
-        with workspace.locked("queue"):
-            write_queue(workspace.queue, found.items)
+    if found.cases:
+        keep(found.items, output, workspace if corrections else None)
     if as_json:
         say(json.dumps({"items": [item.model_dump() for item in found.items], "failed": found.failed}, indent=1))
     else:
-        say(_table(found.items))
-    for name, reason in found.failed.items():
+        say(table_of(found.items))
+    complain_of(found.failed, found.cases)
+
+
+def refuse_existing(output: Path | None, *, overwrite: bool) -> None:
+    """Refuse to replace a queue of an earlier run unasked."""
+    if output and output.exists() and not overwrite:
+        raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+
+
+def keep(items: list[QueueItem], output: Path | None, workspace: Workspace | None) -> None:
+    """Write a queue to a file and into a workspace, where the Review tab finds it."""
+    if output:
+        write_queue(output, items)
+    if workspace:
+        with workspace.locked("queue"):
+            write_queue(workspace.queue, items)
+
+
+def complain_of(failed: Mapping[str, str], done: int) -> None:
+    """Name the cases that could not be looked at; with exit code 1 if there are any."""
+    for name, reason in failed.items():
         complain(reason if reason.startswith(name) else f"{name}: {reason}")
-    if found.failed:
-        complain(f"{found.cases} cases looked at, {len(found.failed)} not")
+    if failed:
+        complain(f"{done} cases looked at, {len(failed)} not")
         raise typer.Exit(1)
 
 
-def _table(items: list[QueueItem]) -> str:
+def table_of(items: list[QueueItem]) -> str:
+    """A line for each slice of a queue."""
     width = max((len(item.case) for item in items), default=0)
     return "\n".join(
         f"{rank:3d}  {item.case:{width}}  slice {item.slice_number:3d}  {item.score:7.0f}  {'; '.join(item.reasons)}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -262,6 +263,8 @@ def slice_input(volume: Volume, z: int, model: ModelConfig) -> SliceInput:
     rows, columns = head_box(volume, model)
     near = neighbours(z, len(volume.array), model.context)
     head = head_mask(volume.array[..., CHANNELS.index(FLAIR)], model.normalisation)[near, rows, columns]
+    # without specks of noise in the air, and with the dark fluid inside
+    head = np.stack([ndimage.binary_fill_holes(ndimage.binary_opening(plane, iterations=2)) for plane in head])
     images = torch.cat(_prepare(volume, near, rows, columns, model, torch.float32))
     return SliceInput(images[..., : head.shape[1], : head.shape[2]], torch.from_numpy(head), rows, columns)
 

@@ -10,6 +10,9 @@ from superqt import QCollapsible
 _LONG = re.compile(r"[/\\_]|[^\s/\\_]{20}")
 """After which a line may be broken: parts of paths and names, and what is too long for any line."""
 
+_ANY_HEIGHT = 2**24 - 1
+"""Qt's word for no limit."""
+
 
 _NO_LIMIT = 2**24 - 1
 """Qt's own for the height of a widget."""
@@ -69,7 +72,14 @@ def text_line(tooltip: str) -> TextLine:
 def folded(title: str, content: QWidget) -> QCollapsible:
     """A part that is folded away until its title is clicked."""
     part = QCollapsible(collapsedIcon=QIcon(), expandedIcon=QIcon())  # its own are black, also where all is dark
-    part.toggled.connect(lambda is_open: part.setText(f"{'▾' if is_open else '▸'}  {title}"))
+    part.setDuration(0)  # an animation ends at the height that the content had at first
+
+    def show(is_open: bool) -> None:
+        part.setText(f"{'▾' if is_open else '▸'}  {title}")
+        if is_open:
+            content.setMaximumHeight(_ANY_HEIGHT)
+
+    part.toggled.connect(show)
     part.setContent(content)
     part.collapse(animate=False)
     content.installEventFilter(_Room(part, content))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Layer
-from napari.utils.colormaps import ensure_colormap
+from napari.utils.colormaps import Colormap, ensure_colormap
 from qtpy.QtWidgets import QWidget
 
 from ..core.config import ExplainConfig, SegmentConfig
@@ -50,7 +50,10 @@ class ExplainPart(QWidget):
         super().__init__()
         self.method = settings_form(ExplainConfig, "method")
         self.button = make_button(EXPLAIN, self.run, _TOOLTIP)
-        self.line = text_line("What was found.")
+        self.line = text_line(
+            "What the model calls tumour on the slice without each of these: voxels, Dice with what it usually calls, "
+            "and Dice with the manual mask."
+        )
         self.legend = text_line("What the colours of the layer mean.")
         self._tasks = Tasks(self)
         self._why_not = ""
@@ -140,8 +143,7 @@ class ExplainPart(QWidget):
             layers.selection.active = active
         self.layer = layer
         number = explanation.provenance.slice_number
-        figures = "<br>".join(one.sentence for one in contributions)
-        self._say(f"<b>Slice {number}</b><br>{figures}", f"{magma_legend('none', 'most')}<br>{explanation.sentence}")
+        self._say(_table(number, contributions), f"{magma_legend('none', 'most')}<br>{explanation.sentence}")
 
     def _follow(self, _: object = None) -> None:
         """What is said of a map goes with it."""
@@ -168,6 +170,34 @@ def magma_legend(low: str, high: str) -> str:
     shades = (np.atleast_2d(ensure_colormap("magma").map(np.linspace(0.1, 1, 6)))[:, :3] * 255).astype(int)
     squares = "".join(f'<span style="color:rgb({r},{g},{b})">■</span>' for r, g, b in shades)
     return f"{low} {squares} {high}"
+
+
+def _clear_where_dark() -> Colormap:
+    """Magma that lets the image through where nothing is: added to a bright tumour, all its colours would be white."""
+    colours = np.array(ensure_colormap("magma").map(np.linspace(0, 1, 256)))
+    colours[:, 3] = np.linspace(0, 1, 256) ** 0.5
+    return Colormap(colours, name="magma, clear where dark")
+
+
+def _table(number: int, contributions: "tuple[Contribution, ...]") -> str:
+    """The figures of all contributions below each other, and above them those of the unchanged prediction."""
+    usual = contributions[0]
+    has_manual = usual.manual_dice is not None
+    rows = [(f"<b>Slice {number}</b>", "voxels", "Dice", "manual")]
+    rows += [("everything", str(usual.usual_area), "", _shown(usual.usual_manual_dice))]
+    rows += [
+        (f"no {one.without}".replace(" ", "&nbsp;"), str(one.area), _shown(one.dice), _shown(one.manual_dice))
+        for one in contributions
+    ]
+    lines = (
+        f"<td>{row[0]}</td>" + "".join(f'<td align="right">&nbsp;{cell}</td>' for cell in row[1 : 3 + has_manual])
+        for row in rows
+    )
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _shown(dice: float | None) -> str:
+    return "" if dice is None else f"{dice:.2f}"
 
 
 def _explain(
@@ -198,10 +228,10 @@ def _map_layer(wanted: Wanted, explanation: "Explanation") -> Image:
         data,
         **place_of(wanted.images),
         name=f"{wanted.volume.name} {made.settings.method}, slice {made.slice_number}",
-        colormap="magma",
+        colormap=_clear_where_dark(),
         contrast_limits=(0, 1),
-        opacity=0.6,
-        blending="additive",
+        opacity=0.8,
+        blending="translucent_no_depth",
         metadata={
             METADATA: {
                 "volume": wanted.volume,

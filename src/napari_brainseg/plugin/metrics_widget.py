@@ -25,6 +25,7 @@ from .mask_comparison import MaskComparison
 from .mask_picker import MaskPicker, Pair, spacing_of, why_not
 from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
 from .metrics_report import ScoreReport, shown, to_csv, to_markdown, write_report
+from .result_layer import result_of
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
@@ -199,7 +200,9 @@ class MetricsWidget(MetricsForm):
 
     def _add_plot(self, kind: "type[StripPlot]") -> None:
         self.plot = kind(lanes=2)
-        self.plot.setToolTip("Area of both masks and Dice, slice by slice; click a slice to go there.")
+        self.plot.setToolTip(
+            "Area of both masks, voxels that the model is uncertain of, and Dice, slice by slice; click to go there."
+        )
         self.plot.clicked.connect(self.go_to)
         self.strip.addWidget(self.plot)
         self._follow_theme()
@@ -216,14 +219,25 @@ class MetricsWidget(MetricsForm):
             self.plot.show_lanes()
             return
         slices = comparison.slices
-        area = (
+        area: tuple[Series, ...] = (
             Series("prediction", [scores.predicted for scores in slices], colours.PREDICTION),
             Series("reference", [scores.reference for scores in slices], colours.MANUAL),
         )
+        if (doubt := self._uncertain_voxels()) is not None:
+            area = (*area, Series("uncertain", doubt))
         marks = Marks("masks disagree", comparison.notable, colours.TOO_MUCH)
         dice = Series("Dice", [scores.dice for scores in slices], marks=marks)
         self.plot.show_lanes(Lane("Area (voxels)", area), Lane("Dice", (dice,), (0, 1)))
         self._show_slice()
+
+    def _uncertain_voxels(self) -> list[float | None] | None:
+        """Voxels of each slice that are wrong if the probability is right; None where there is no probability."""
+        prediction = self._pair[0]
+        result = None if prediction is None else result_of(prediction)
+        if result is None or result.is_filling or len(result.probability) != len(prediction.data):
+            return None
+        voxels = np.minimum(result.probability, 1 - result.probability).sum(axis=(1, 2))
+        return [float(count) if z in result.done else None for z, count in enumerate(voxels)]
 
     def _follow_theme(self, _: Any = None) -> None:
         theme = get_theme(self.viewer.theme)
