@@ -2,7 +2,7 @@
 
 import re
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
@@ -12,10 +12,6 @@ _LONG = re.compile(r"[/\\_]|[^\s/\\_]{20}")
 
 _ANY_HEIGHT = 2**24 - 1
 """Qt's word for no limit."""
-
-
-_NO_LIMIT = 2**24 - 1
-"""Qt's own for the height of a widget."""
 
 
 class Column(QScrollArea):
@@ -82,26 +78,11 @@ def folded(title: str, content: QWidget) -> QCollapsible:
     part.toggled.connect(show)
     part.setContent(content)
     part.collapse(animate=False)
-    content.installEventFilter(_Room(part, content))
     layout = part.layout()
     assert layout
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(0)
     return part
-
-
-class _Room(QObject):
-    """Lets what is unfolded grow: the height that it had when it was unfolded is kept otherwise."""
-
-    def __init__(self, part: QCollapsible, content: QWidget) -> None:
-        super().__init__(part)
-        self._part, self._content = part, content
-
-    def eventFilter(self, _: QObject, event: QEvent) -> bool:
-        """Take the limit away once something inside wants another size."""
-        if event.type() == QEvent.Type.LayoutRequest and self._part.isExpanded():
-            self._content.setMaximumHeight(_NO_LIMIT)
-        return False
 
 
 def make_primary(button: QPushButton) -> None:
