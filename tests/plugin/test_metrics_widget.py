@@ -588,3 +588,19 @@ def test_the_strip_shows_how_uncertain_a_prediction_of_ours_is(
 
     assert list(curves) == ["prediction", "reference", "uncertain"]
     assert curves["uncertain"] == pytest.approx(np.minimum(probability, 1 - probability).sum(axis=(1, 2)).tolist())
+
+
+def test_the_uncertain_voxels_come_when_a_run_ends_that_the_strip_has_followed(
+    viewer, tiny_case, add_layers, open_segment_tab, finish, open_tab, qtbot
+):
+    add_layers(viewer, tiny_case)
+    segment_tab = open_segment_tab(viewer)
+    segment_tab.run()
+    finish(segment_tab)
+    result = segment_tab.result
+    result.is_filling = True
+    tab = open_tab(viewer)
+    qtbot.waitUntil(lambda: bool(tab.plot.lanes))
+    assert len(tab.plot.lanes[0].series) == 2
+    result.end(result.provenance)
+    qtbot.waitUntil(lambda: len(tab.plot.lanes[0].series) == 3, timeout=10_000)

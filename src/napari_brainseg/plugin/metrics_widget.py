@@ -25,7 +25,7 @@ from .mask_comparison import MaskComparison
 from .mask_picker import MaskPicker, Pair, spacing_of, why_not
 from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
 from .metrics_report import ScoreReport, shown, to_csv, to_markdown, write_report
-from .result_layer import result_of
+from .result_layer import ResultLayer, result_of
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class MetricsWidget(MetricsForm):
         """Scores of the volume with distances, once they are measured."""
         self._tasks = Tasks(self)
         self._timer = QTimer(self)
+        self._doubted: ResultLayer | None = None
+        """The result whose doubts the strip shows, or will."""
         # What takes longer waits for the end of a stroke, within which every look finds an edit.
         self._draw = qdebounced(self._draw_now, timeout=2 * _EVERY, parent=self)
         self._measure = qdebounced(self._measure_now, timeout=3 * _EVERY, parent=self)
@@ -104,6 +106,9 @@ class MetricsWidget(MetricsForm):
             self._drop_overlay()
         if touched:
             self._show(touched)
+        elif self._doubted is not (result := self._result()):  # a run has ended that changed no mask any more
+            self._doubted = result
+            self._draw()
         self._show_overlay()
 
     def go_to(self, z: int) -> None:
@@ -232,12 +237,19 @@ class MetricsWidget(MetricsForm):
 
     def _uncertain_voxels(self) -> list[float | None] | None:
         """Voxels of each slice that are wrong if the probability is right; None where there is no probability."""
-        prediction = self._pair[0]
-        result = None if prediction is None else result_of(prediction)
-        if result is None or result.is_filling or len(result.probability) != len(prediction.data):
+        result = self._result()
+        if result is None:
             return None
         voxels = np.minimum(result.probability, 1 - result.probability).sum(axis=(1, 2))
         return [float(count) if z in result.done else None for z, count in enumerate(voxels)]
+
+    def _result(self) -> ResultLayer | None:
+        """What the prediction was made from, once it is complete."""
+        prediction = self._pair[0]
+        result = None if prediction is None else result_of(prediction)
+        if prediction is None or result is None or result.is_filling:
+            return None
+        return result if len(result.probability) == len(prediction.data) else None
 
     def _follow_theme(self, _: Any = None) -> None:
         theme = get_theme(self.viewer.theme)
