@@ -262,7 +262,7 @@ class TrainConfig(Settings):
     window: int = Field(192, ge=32, title="Window", description="Edge of the square cut out of each slice, in pixels.")
     tumour_share: Probability = Field(0.5, title="Tumour share", description="Share of slices drawn with tumour.")
     rehearsal: float = Field(
-        0.3,
+        0.5,
         ge=0,
         le=0.9,
         title="Rehearsal",
