@@ -2,7 +2,7 @@
 
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_brainseg.plugin.columns import Column, folded, stack
+from napari_brainseg.plugin.columns import Column, folded, stack, text_line
 
 
 def test_what_is_unfolded_grows_with_what_is_in_it(qtbot):
@@ -19,3 +19,12 @@ def test_what_is_unfolded_grows_with_what_is_in_it(qtbot):
     qtbot.waitUntil(lambda: label.height() >= label.sizeHint().height(), timeout=5000)
     part.collapse(animate=False)
     assert content.maximumHeight() == 0
+
+
+def test_a_line_breaks_long_names_gives_them_back_whole_and_can_be_emptied(qapp):
+    line = text_line("What it says.")
+    line.setText("/data/TCGA_CS_4941_19960909")
+    assert line.text() == "/data/TCGA_CS_4941_19960909"
+    assert QLabel.text(line).count("\u200b") == 5
+    line.clear()
+    assert line.text() == QLabel.text(line) == ""

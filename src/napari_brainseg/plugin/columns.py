@@ -57,6 +57,10 @@ class TextLine(QLabel):
         """Return the words without the places to break them."""
         return self._words
 
+    def clear(self) -> None:
+        """Show nothing."""
+        self.setText("")
+
 
 def text_line(tooltip: str) -> TextLine:
     """Text with a tooltip."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .review_widget import ReviewWidget
 
 THIS_CASE, ALL_CASES = "This case", "All cases"
-FIND, STOP = "Find what to correct next", "Stop"
+FIND, STOP = "Find slices to correct", "Stop"
 _TOOLTIP = "Rank the slices by what speaks against them: doubt, mirror image, neighbours, manual mask."
 _TABLE = "Slices to correct, the most rewarding first; a click goes there."
 
