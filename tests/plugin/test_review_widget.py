@@ -494,7 +494,8 @@ def test_next_goes_through_the_tumour_and_its_neighbours_and_back(viewer, tab, s
     assert tab.slice_in_view() == 4
 
 
-def test_a_click_in_the_strip_goes_there(tab):
+def test_a_click_in_the_strip_goes_there(tab, qtbot):
+    qtbot.waitUntil(lambda: len(tab.strip.states) == 6)
     tab.strip.resize(120, 34)
     tab.strip.clicked.emit(tab.strip.slice_at(75))
 
