@@ -37,7 +37,7 @@ def test_it_warns_where_the_model_was_trained_on_the_cases(brainseg, tiny_defaul
     told = brainseg("label-errors", data, "--model", model, "--json", *LOOSE)
 
     assert told.code == 0
-    assert told.err.startswith("WARNING: tiny was trained on 2 of these 4 cases, such as anna: ")
+    assert told.err.startswith("WARNING: tiny learned from 2 of these 4 cases, such as anna, ")
     assert json.loads(told.out)["seen"] == ["anna", "bert"]
 
 

@@ -41,7 +41,7 @@ def case(tmp_path):
 
 def test_planted_errors_are_found_and_nothing_else(shipped, case, tmp_path):
     planted, largest = case
-    found = find_label_errors([planted], shipped, Workspace(tmp_path / "none"), segmenting=CPU)
+    found = find_label_errors([planted], [shipped], Workspace(tmp_path / "none"), segmenting=CPU)
 
     assert {(error.kind, error.z, error.slice_number) for error in found.errors} == {
         (MISSED, largest, largest + 1),
@@ -56,7 +56,7 @@ def test_what_somebody_accepted_is_not_doubted_again(shipped, case, tmp_path):
     planted, largest = case
     workspace, volume = Workspace(tmp_path / "corrections"), read_volume(planted)
     Corrections(workspace, volume).save(read_mask(planted, volume), [largest], state="accepted")
-    found = find_label_errors([planted], shipped, workspace, segmenting=CPU)
+    found = find_label_errors([planted], [shipped], workspace, segmenting=CPU)
 
     assert [error.kind for error in found.errors] == [TOO_MUCH]
 
@@ -79,23 +79,41 @@ def probability_of(monkeypatch):
 def test_a_rim_that_everybody_draws_differently_is_no_error(untrained, cases, probability_of, tmp_path):
     probability_of(lambda mask: ndimage.binary_erosion(mask, np.ones((1, 3, 3))).astype(np.float32))
 
-    assert not find_label_errors(cases[:2], untrained, Workspace(tmp_path), DoubtConfig(min_voxels=1)).errors
+    assert not find_label_errors(cases[:2], [untrained], Workspace(tmp_path), DoubtConfig(min_voxels=1)).errors
 
 
 def test_a_model_that_is_not_sure_says_nothing(untrained, cases, probability_of, tmp_path):
     probability_of(lambda mask: 0.8 - 0.6 * mask)
     config = DoubtConfig(min_voxels=1)
 
-    assert not find_label_errors(cases[:2], untrained, Workspace(tmp_path), config).errors
+    assert not find_label_errors(cases[:2], [untrained], Workspace(tmp_path), config).errors
     config = config.changed({"sure": 0.75, "count": 3})
-    assert len(find_label_errors(cases[:2], untrained, Workspace(tmp_path), config).errors) == 3
+    assert len(find_label_errors(cases[:2], [untrained], Workspace(tmp_path), config).errors) == 3
 
 
 def test_cases_that_the_model_has_learned_from_are_named(untrained, cases, tmp_path):
     info = untrained.info.model_copy(update={"train_cases": ("anna", "nobody")})
-    found = find_label_errors(cases[:2], replace(untrained, info=info), Workspace(tmp_path), segmenting=CPU)
+    found = find_label_errors(cases[:2], [replace(untrained, info=info)], Workspace(tmp_path), segmenting=CPU)
 
     assert found.seen == ("anna",)
+
+
+def test_each_case_is_judged_by_a_model_that_has_not_seen_it(untrained, cases, tmp_path, monkeypatch):
+    folds = [
+        replace(untrained, info=untrained.info.model_copy(update={"train_cases": (name,)})) for name in ("anna", "bert")
+    ]
+    judges = {}
+    segment = label_errors.segment
+
+    def noting(volume, model, *rest, **named):
+        judges[volume.name] = model.info.train_cases
+        return segment(volume, model, *rest, **named)
+
+    monkeypatch.setattr(label_errors, "segment", noting)
+    found = find_label_errors(cases[:2], folds, Workspace(tmp_path), segmenting=CPU)
+
+    assert judges == {"anna": ("bert",), "bert": ("anna",)}
+    assert found.seen == ()
 
 
 def test_a_slice_with_both_kinds_is_one_item_of_the_queue():

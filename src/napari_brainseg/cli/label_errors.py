@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,23 +11,25 @@ from ..core.config import DoubtConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.workspaces import Workspace, default_workspace
 from .console import complain, progress_shown, say
-from .queue import complain_of, keep, refuse_existing, table_of
+from .queue import AsJson, Corrections, Output, Overwrite, Source, complain_of, keep, refuse_existing, table_of
 from .settings_options import settings_options
 
 
 @settings_options()
 def label_errors(
-    folder: Annotated[Path, typer.Argument(help="A case folder, a folder of cases, a TIFF stack or a NIfTI file.")],
+    folder: Source,
     config: DoubtConfig,
     segmenting: SegmentConfig,
-    model: Annotated[str, typer.Option(help="A model that was not trained on these cases.")] = DEFAULT_MODEL,
-    corrections: Annotated[
-        Path | None,
-        typer.Option(help="Workspace of corrections, that beside the data if not given: its slices are left out."),
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="JSON file that gets the slices as a queue.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace the queue of an earlier run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="A model that was not trained on these cases; several, such as those of all folds, share them."
+        ),
+    ] = [DEFAULT_MODEL],  # noqa: B006 - never changed
+    corrections: Corrections = None,
+    output: Output = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the slices where a model that has not seen them is sure that the manual mask is wrong."""
     refuse_existing(output, overwrite=overwrite)
@@ -37,9 +38,9 @@ def label_errors(
     from ..core.label_errors import find_label_errors
     from ..core.models import load_model
 
-    trained = load_model(model)
+    models = [load_model(name) for name in model]
     with progress_shown() as on_progress:
-        found = find_label_errors(cases, trained, workspace, config, segmenting, on_progress=on_progress)
+        found = find_label_errors(cases, models, workspace, config, segmenting, on_progress=on_progress)
     items = found.as_queue()
     if found.cases:
         keep(items, output, workspace if corrections else None)
@@ -50,7 +51,8 @@ def label_errors(
         say(table_of(items) or f"nothing to doubt in {found.cases} cases with a manual mask")
     if found.seen:
         complain(
-            f"WARNING: {trained.info.name} was trained on {len(found.seen)} of these {found.cases} cases, such as "
-            f"{found.seen[0]}: it has learned their errors too, and its doubt says little; take a model of another fold"
+            f"WARNING: {' and '.join(item.info.name for item in models)} learned from {len(found.seen)} of these "
+            f"{found.cases} cases, such as {found.seen[0]}, and from their errors too: doubt says little there; take "
+            "models of other folds"
         )
     complain_of(found.failed, found.cases)

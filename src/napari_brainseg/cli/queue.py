@@ -15,20 +15,26 @@ from ..core.workspaces import Workspace, default_workspace
 from .console import complain, progress_shown, say
 from .settings_options import settings_options
 
+Source = Annotated[Path, typer.Argument(help="A case folder, a folder of cases, a TIFF stack or a NIfTI file.")]
+Corrections = Annotated[
+    Path | None,
+    typer.Option(help="Workspace of corrections, that beside the data if not given: its slices are left out."),
+]
+Output = Annotated[Path | None, typer.Option(help="JSON file that gets the slices as a queue.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace the queue of an earlier run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 
 @settings_options()
 def queue(
-    folder: Annotated[Path, typer.Argument(help="A case folder, a folder of cases, a TIFF stack or a NIfTI file.")],
+    folder: Source,
     config: QueueConfig,
     segmenting: SegmentConfig,
     model: Annotated[str, typer.Option(help="A shipped model or a model folder.")] = DEFAULT_MODEL,
-    corrections: Annotated[
-        Path | None,
-        typer.Option(help="Workspace of corrections, that beside the data if not given: its slices are left out."),
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="JSON file that gets the queue.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace the queue of an earlier run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    corrections: Corrections = None,
+    output: Output = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say which slices to correct next, and why."""
     refuse_existing(output, overwrite=overwrite)

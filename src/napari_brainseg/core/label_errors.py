@@ -63,7 +63,7 @@ class FoundLabelErrors:
     cases : int
         How many cases were looked at.
     seen : tuple of str
-        Those of them whose patients the model was trained on: its doubt says little there.
+        Those of them whose patients every model was trained on: their doubt says little there.
     failed : Mapping of str to str
         Why others could not be looked at.
     """
@@ -90,23 +90,24 @@ class FoundLabelErrors:
 
 def find_label_errors(
     cases: Sequence[Case],
-    model: TrainedModel,
+    models: Sequence[TrainedModel],
     workspace: Workspace,
     config: DoubtConfig | None = None,
     segmenting: SegmentConfig | None = None,
     *,
     on_progress: OnProgress = ignore_progress,
 ) -> FoundLabelErrors:
-    """Segment cases with manual masks, and list the slices where the model is sure that the mask is wrong.
+    """Segment cases with manual masks, and list the slices where a model is sure that the mask is wrong.
 
-    Slices that somebody corrected or accepted are left out.
+    Each case is judged by the first model that was not trained on its patient, so that the models of a cross-validation
+    judge a whole data set. Slices that somebody corrected or accepted are left out.
 
     Parameters
     ----------
     cases : sequence of Case
         As `find_cases` found them; those without a mask are passed over.
-    model : TrainedModel
-        One that was not trained on them.
+    models : sequence of TrainedModel
+        One at least; a case that all of them were trained on is judged by the first.
     workspace : Workspace
         What was corrected so far.
     config, segmenting : optional
@@ -115,7 +116,7 @@ def find_label_errors(
         Called after each batch with the number of cases done; it may raise `Cancelled`.
     """
     config = config or DoubtConfig()
-    known = {patient_of(name) for name in model.info.seen_cases}
+    known = [{patient_of(name) for name in model.info.seen_cases} for model in models]
     errors: list[LabelError] = []
     failed: dict[str, str] = {}
     seen: list[str] = []
@@ -133,14 +134,15 @@ def find_label_errors(
                 continue
             volume = read_volume(case)
             truth = read_truth(case, volume)
-            probability = segment(volume, model, segmenting, on_progress=report).probability
+            judge = next((i for i, names in enumerate(known) if patient_of(case.name) not in names), None)
+            probability = segment(volume, models[judge or 0], segmenting, on_progress=report).probability
             done_already = reviewed_slices(workspace, {case.name: volume.slice_numbers})[case.name]
             errors += _errors_of(volume, truth, probability, config, done_already)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             failed[case.name] = str(error)
             continue
         looked_at += 1
-        if patient_of(case.name) in known:
+        if judge is None:
             seen.append(case.name)
     on_progress(Progress("looking into masks", len(cases), len(cases)))
     errors.sort(key=lambda error: -error.voxels)
