@@ -15,6 +15,7 @@ TENSORS = {"monai", "torch"}
 TENSOR_MODULES = {
     "augmentation",
     "augmentation_sheets",
+    "batches",
     "checkpoints",
     "contributions",
     "devices",

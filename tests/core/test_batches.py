@@ -39,3 +39,31 @@ def test_error_comes_with_the_batch_that_it_befell(worker: ThreadPoolExecutor) -
     assert next(batches) == 1
     with pytest.raises(ZeroDivisionError):
         next(batches)
+
+
+def test_batch_for_which_there_was_no_memory_beside_another_is_made_after_it(worker: ThreadPoolExecutor) -> None:
+    in_use, tried = threading.Event(), list[bool]()
+
+    def make() -> int:
+        tried.append(in_use.is_set())
+        if len(tried) == 2:
+            assert in_use.wait(30)
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return len(tried)
+
+    batches = made_ahead(worker, make, 3)
+    assert next(batches) == 1
+    in_use.set()
+    assert list(batches) == [3, 4]
+
+
+def test_batch_for_which_there_is_no_memory_at_all_is_an_error(worker: ThreadPoolExecutor) -> None:
+    tried = []
+
+    def make() -> None:
+        tried.append(True)
+        raise RuntimeError("CUDA out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        next(made_ahead(worker, make, 2))
+    assert len(tried) == 2

@@ -133,7 +133,7 @@ def test_average_moves_by_the_share_it_is_given() -> None:
         network.weight.fill_(3)
         assert network.num_batches_tracked is not None
         network.num_batches_tracked.fill_(7)
-    average_weights(mean, network, 0.75)
+    average_weights(list(read_weights(mean).values()), list(read_weights(network).values()), 0.75)
     assert mean.weight.item() == pytest.approx(1.5)
     assert mean.num_batches_tracked == 7
 
@@ -177,6 +177,19 @@ def test_gradient_is_clipped_unless_the_limit_is_0(clip: float, largest: float) 
     norm = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]).norm()
     assert 0 < float(norm) <= largest * 1.01
     assert float(norm) > 0.01 or clip
+
+
+def test_optimiser_goes_on_with_its_figures_laid_out_as_the_weights(tmp_path: Path) -> None:
+    """Otherwise PyTorch would update them one by one, or not at all where it takes all weights in one call."""
+    teach, other = (step(Hungry(most=4).to(memory_format=torch.channels_last), 4) for _ in range(2))
+    teach(*batch(4), 0.01)
+    mean = Hungry(4)
+    save_checkpoint(tmp_path, Checkpoint(epoch=1), mean, teach, torch.Generator().get_state())
+    load_checkpoint(tmp_path, mean, other, torch.Generator())
+    for one, same in zip(teach.optimizer.state.values(), other.optimizer.state.values(), strict=True):
+        for name, tensor in one.items():
+            assert torch.equal(tensor, same[name])
+            assert tensor.stride() == same[name].stride()
 
 
 # float16

@@ -245,6 +245,8 @@ def test_callback_can_stop_the_work(callback: str) -> None:
 
 MESSAGES = [
     "CUDA out of memory. Tried to allocate 2.00 GiB",
+    "GET was unable to find an engine to execute this computation",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     "MPS backend out of memory (MPS allocated: 17.44 GB)",
     "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes",
     "[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried to allocate 5 bytes.",
@@ -252,7 +254,9 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=["CUDA", "Apple", "CPU", "Windows", "cuDNN"])
+@pytest.mark.parametrize(
+    "message", MESSAGES, ids=["CUDA", "no algorithm", "cuDNN 9", "Apple", "CPU", "Windows", "cuDNN"]
+)
 def test_out_of_memory_halves_the_batch_and_says_so(message: str) -> None:
     network = Hungry(most=2, message=message)
     volume, model = noise((20, 32, 32, 3)), with_network(network)
@@ -305,6 +309,23 @@ def test_out_of_memory_with_one_slice_goes_to_the_cpu_and_says_so() -> None:
         "out of memory on the cpu:0: went on with 1 slices at once",
         "out of memory on the cpu:0: went on with the CPU",
     ]
+
+
+def test_gpu_that_is_full_already_is_left_for_the_cpu() -> None:
+    class Network(Flair):
+        def to(self, device: str) -> "Network":  # type: ignore[override]
+            if device != "cpu":
+                raise RuntimeError("CUDA error: out of memory")
+            return self
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    runner = Runner(Network(), Gpu("cpu:0", torch.float32, "pretended"), batch_size=2, tta=False)
+    assert runner.device.name == "cpu"
+    assert torch.get_num_threads() == threads + 1  # as it was asked for
+    torch.set_num_threads(threads)
+    assert runner.notes == ["out of memory on the cpu:0: went on with the CPU"]
+    assert runner(torch.rand(3, 9, 8, 8)).shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("message", ["unsupported memory format option", "shape mismatch"])

@@ -71,10 +71,11 @@ def load_checkpoint(folder: Path, averaged: nn.Module, teach: TrainingStep, gene
         parts[part][rest] = tensor
     write_weights(teach.network, parts["network"])
     write_weights(averaged, parts["averaged"])
+    weights = [parameter for group in teach.optimizer.param_groups for parameter in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
         number, key = name.split(".")
-        states.setdefault(int(number), {})[key] = tensor
+        states.setdefault(int(number), {})[key] = _laid_out_as(weights[int(number)], tensor)
     groups = teach.optimizer.state_dict()["param_groups"]
     teach.optimizer.load_state_dict({"state": states, "param_groups": groups})
     if state.scaler:
@@ -99,6 +100,11 @@ def keep_weights(folder: Path, network: nn.Module, epoch: int) -> None:
     """Write the weights of an epoch into a folder where they stay."""
     (folder / KEPT_FOLDER).mkdir(exist_ok=True)
     _write(folder / KEPT_FOLDER / f"epoch_{epoch:04d}.safetensors", read_weights(network))
+
+
+def _laid_out_as(weight: Tensor, tensor: Tensor) -> Tensor:
+    """The same values in the same order in memory as the weight's, which is how the optimiser made them."""
+    return torch.empty_like(weight, device="cpu").copy_(tensor) if tensor.shape == weight.shape else tensor
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], about: dict[str, str] | None = None) -> None:

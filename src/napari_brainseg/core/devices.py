@@ -1,14 +1,18 @@
 """Where to compute, at which precision, and why."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from .config import DeviceName, PrecisionName
 
 _USUAL_THREADS = torch.get_num_threads()
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed", "allocation_failed")
+_NO_ALGORITHM = "unable to find an engine to execute this computation"
+"""What cuDNN says where there is no memory to convolve in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,43 @@ def choose_training_device(name: DeviceName = "auto", threads: int = 0, precisio
     return replace(device, dtype=fit[precision])
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+@contextmanager
+def repeatable(device: Device) -> Iterator[None]:
+    """While the block runs, the same convolutions give the same result each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = before or device.name == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
+def aside(device: Device, make: Callable[[], tuple[Tensor, ...]]) -> Callable[[], tuple[Tensor, ...]]:
+    """Return `make` as another thread should call it, so that on a GPU it computes beside what goes on there.
+
+    In the same stream each of its copies to the GPU would wait for the step of training before it.
+    """
+    if device.name != "cuda":
+        return make
+    # on the GPU of this process: the other thread would take the first
+    here, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+
+    def made() -> tuple[Tensor, ...]:
+        with torch.cuda.stream(stream):
+            tensors = make()
+        stream.synchronize()
+        for tensor in tensors:
+            if tensor.is_cuda:
+                tensor.record_stream(here)  # where it is used: until then nothing else takes its memory
+        return tensors
+
+    return made
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether PyTorch lacked memory: on the CPU and on Apple GPUs that has no exception of its own."""
-    return any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY)
+    said = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return any(phrase in said for phrase in (*_OUT_OF_MEMORY, _NO_ALGORITHM))
 
 
 def free_memory() -> None:

@@ -1,7 +1,7 @@
 """One step of training: the gradient of the loss in the memory there is, and the running average of the weights."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from .config import TrainConfig
 from .devices import Device, free_memory, is_out_of_memory
 from .distribution import Team
 from .losses import create_loss
-from .networks import SpaceToDepth, read_weights
+from .networks import SpaceToDepth
 
 
 class TrainingStep:
@@ -58,6 +58,7 @@ class TrainingStep:
         self.optimizer = create_optimizer(network, config)
         self.scaler = torch.amp.GradScaler(device.name, enabled=device.dtype == torch.float16)
         self.at_once = config.batch_size // team.size
+        self._weights = list(network.parameters())
         self._loss = create_loss(config)
         self._config = config
         self._device = device
@@ -75,14 +76,15 @@ class TrainingStep:
         """
         while True:
             try:
-                loss = self._find_gradient(images, masks)
+                losses = self._find_gradient(images, masks)
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
             self._use_less()  # outside, where the error no longer holds on to tensors
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._config.clip_norm or math.inf)
+        norm = nn.utils.clip_grad_norm_(self._weights, self._config.clip_norm or math.inf)
+        loss = sum(map(float, losses))  # only now, for it waits for the GPU
         is_finite = self.scaler.is_enabled() or bool(torch.isfinite(norm))  # the scaler passes over a step of too much
         if not math.isfinite(loss) or not is_finite:
             raise ValueError(
@@ -94,17 +96,17 @@ class TrainingStep:
         self.scaler.update()
         return loss
 
-    def _find_gradient(self, images: Tensor, masks: Tensor) -> float:
+    def _find_gradient(self, images: Tensor, masks: Tensor) -> list[Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
-        whole = 0.0
+        losses = []
         for part, part_masks in zip(images.split(self.at_once), masks.split(self.at_once), strict=True):
             with self._device.autocast():
                 logits = self._synchronised(part.contiguous(memory_format=self.network.memory_format))
             logits, part_masks = self._team.whole(logits.float()), self._team.whole(part_masks)
             loss = self._loss(logits, part_masks) * (len(part) / len(images))
             self.scaler.scale(loss).backward()
-            whole += float(loss.detach())
-        return whole
+            losses.append(loss.detach())
+        return losses
 
     def _use_less(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -130,20 +132,23 @@ def create_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opt
     """Return the optimiser that a configuration names, for the weights that need a gradient."""
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate, decay = config.learning_rate, config.weight_decay
+    fused = any(weight.is_cuda for weight in weights) or None  # on the CPU it goes on otherwise from a checkpoint
     match config.optimizer:
         case "adamw":
-            return torch.optim.AdamW(weights, rate, weight_decay=decay)
+            return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=fused)
         case "adam":
-            return torch.optim.Adam(weights, rate, weight_decay=decay)
+            return torch.optim.Adam(weights, rate, weight_decay=decay, fused=fused)
         case "sgd":
             return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay, nesterov=config.momentum > 0)
 
 
 @torch.no_grad()
-def average_weights(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the running average towards the network's weights."""
-    for mean, value in zip(read_weights(averaged).values(), read_weights(network).values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
+def average_weights(averaged: Sequence[Tensor], weights: Sequence[Tensor], decay: float) -> None:
+    """Move a running average towards the weights; whole numbers are taken as they are."""
+    pairs = list(zip(averaged, weights, strict=True))
+    fractions = [pair for pair in pairs if pair[0].is_floating_point()]
+    counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+    # on a GPU a single call for all of them
+    torch._foreach_lerp_([mean for mean, _ in fractions], [value for _, value in fractions], 1 - decay)
+    for mean, value in counts:
+        mean.copy_(value)

@@ -153,7 +153,14 @@ class Runner:
         self.batch_size = batch_size
         self.notes: list[str] = []
         self._tta = tta
-        self._network = network.eval().to(device.name)
+        self._network = network.eval()
+        try:
+            network.to(device.name)
+            return
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        self._use_cpu()
 
     def __call__(self, images: Tensor) -> Tensor:
         """Probabilities (B, Y, X), float32 on the CPU, of images (B, C, Y, X)."""
@@ -180,12 +187,15 @@ class Runner:
             self.batch_size //= 2
             self.notes.append(f"out of memory on the {self.device.name}: went on with {self.batch_size} slices at once")
         elif self.device.name != "cpu":
-            self.notes.append(f"out of memory on the {self.device.name}: went on with the CPU")
-            self.device = choose_device("cpu")
-            self._network.to("cpu")
+            self._use_cpu()
         else:
             raise MemoryError("not enough memory to segment even one slice on the CPU")
         free_memory()
+
+    def _use_cpu(self) -> None:
+        self.notes.append(f"out of memory on the {self.device.name}: went on with the CPU")
+        self.device = choose_device("cpu", torch.get_num_threads())
+        self._network.to("cpu")
 
 
 def predict(

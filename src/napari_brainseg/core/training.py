@@ -15,12 +15,12 @@ from .batches import made_ahead
 from .cases import Case
 from .checkpoints import Checkpoint, keep_weights, load_best, load_checkpoint, save_best, save_checkpoint
 from .config import ModelConfig, TrainConfig
-from .devices import choose_training_device
+from .devices import aside, choose_training_device, repeatable
 from .distribution import joined_team, shared_end, writing_place
 from .losses import create_loss
 from .model_folders import ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
-from .networks import SpaceToDepth, create_network, freeze_encoder
+from .networks import SpaceToDepth, create_network, freeze_encoder, read_weights
 from .optimisation import TrainingStep, average_weights
 from .progress import Cancelled, OnProgress, Progress, ignore_progress
 from .runs import CHECKPOINT_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
@@ -130,6 +130,7 @@ def train(
     every_case = [*train_cases, *validation_cases]
     with (
         joined_team(config, device) as team,
+        repeatable(device),
         writing_place(output, team) as place,
         StateFile(place, config.epochs) as state,
         shared_end(team, output),
@@ -169,10 +170,17 @@ def train(
             pace.took("validation")
             return found
 
-        def make() -> tuple[Tensor, Tensor, Tensor]:
-            images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
-            images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
+        def make() -> tuple[Tensor, ...]:
+            begun = generator.get_state()
+            try:
+                images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
+                images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
+            except RuntimeError:
+                generator.set_state(begun)  # where memory was short, it is called again
+                raise
             return images, masks, generator.get_state()
+
+        make_aside = aside(device, make)
 
         def save() -> None:
             now = Checkpoint(
@@ -195,12 +203,13 @@ def train(
                 generator.manual_seed(_epoch_seed(config, epoch))
             torch.manual_seed(_epoch_seed(config, epoch))
             network.train()
-            for batch in made_ahead(worker, make, sampler.steps - len(losses)):
+            means, weights = (list(read_weights(one).values()) for one in (averaged, network))
+            for batch in made_ahead(worker, make_aside, sampler.steps - len(losses)):
                 images, masks, drawn = batch
                 step = epoch * sampler.steps + len(losses)
                 rate = learning_rate(config, step, config.epochs * sampler.steps, dice)
                 losses.append(fmean(team.gather(teach(images, masks, rate))))
-                average_weights(averaged, network, min(config.ema, (1 + step) / (10 + step)))
+                average_weights(means, weights, min(config.ema, (1 + step) / (10 + step)))
                 pace.took("step")
                 left = pace.seconds_left(epoch, len(losses))
                 state.update(step=len(losses), seconds=pace.seconds, seconds_left=left, message="")

@@ -19,7 +19,7 @@ from .config import ModelConfig, TrainConfig
 from .devices import choose_training_device
 from .masks import known_areas
 from .models import load_model
-from .networks import create_network, freeze_encoder
+from .networks import create_network, freeze_encoder, read_weights
 from .optimisation import TrainingStep, average_weights
 from .peeks import fits_in_memory, free_bytes, peek
 from .progress import OnProgress, Progress, ignore_progress
@@ -118,12 +118,13 @@ def plan_training(
     teach = TrainingStep(network, config, device, lambda _: None)
     sampler, generator = Sampler([sample], config), Generator().manual_seed(config.seed)
     network.train()
+    means, weights = (list(read_weights(one).values()) for one in (averaged, network))
     step_seconds = math.inf
     for number in range(_STEPS):  # the first one is slow, and so is any that something else gets in the way of
         began = time.perf_counter()
         images, masks = make_batch([sample], sampler.draw(generator), model, device)
         teach(*augment(images, masks, config.augmentation, config.window, generator), config.learning_rate / 1000)
-        average_weights(averaged, network, config.ema)
+        average_weights(means, weights, config.ema)
         step_seconds = min(step_seconds, time.perf_counter() - began)
         on_progress(Progress("measuring", number + 1, _STEPS))
     step_bytes = _most_bytes(device.name)
