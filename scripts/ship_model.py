@@ -1,11 +1,12 @@
 """Put a trained model into the package, with the scores of models of folds that were trained in the same way.
 
-    python scripts/ship_model.py MODEL_FOLDER FOLD_MODEL_FOLDER...
+    python scripts/ship_model.py MODEL_FOLDER FOLD_MODEL_FOLDER... [--temperature T]
 
 A model trained on all cases has none left to be validated on. Models of the same recipe that left some out speak for
-it.
+it, and so does the temperature that fits what they say of those cases: `benchmarks/accuracy.py` finds it.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -17,12 +18,17 @@ SHIPPED = Path(__file__).parents[1] / "src" / "napari_brainseg" / "models" / DEF
 
 def main() -> None:
     """Copy the model, and check that the recipe is the same."""
-    model = load_model(sys.argv[1])
-    folds = [read_model_info(folder) for folder in sys.argv[2:]]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("folds", type=Path, nargs="+")
+    parser.add_argument("--temperature", type=float, default=1.0, help="what its logits are divided by")
+    options = parser.parse_args()
+    model = load_model(options.model)
+    folds = [read_model_info(folder) for folder in options.folds]
     if any(fold.model != model.info.model for fold in folds):
         sys.exit("a model of a fold has another network or preprocessing")
     dice = {name: score for fold in folds for name, score in fold.validation_dice.items()}
-    info = model.info.model_copy(update={"name": DEFAULT_MODEL, "recipe_dice": dice})
+    info = model.info.changed({"name": DEFAULT_MODEL, "recipe_dice": dice, "temperature": options.temperature})
     save_model(TrainedModel(info, model.network), SHIPPED, overwrite=True)
     print(f"{SHIPPED}: {len(info.train_cases)} training cases, recipe scored on {len(dice)}")
 

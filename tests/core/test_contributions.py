@@ -7,7 +7,7 @@ import pytest
 
 from napari_brainseg.core.config import CHANNELS, FLAIR, SegmentConfig
 from napari_brainseg.core.contributions import Contribution, which_neighbours, which_sequences
-from napari_brainseg.core.models import load_model
+from napari_brainseg.core.models import TrainedModel, load_model
 from napari_brainseg.core.phantom import make_phantom
 from napari_brainseg.core.segmentation import segment
 
@@ -36,6 +36,15 @@ def test_without_pre_contrast_it_is_as_where_that_sequence_is_missing(untrained,
     assert found[0].without == "pre-contrast"
     assert found[0].area == expected
     assert found[0].manual_dice is None
+
+
+def test_what_is_usual_is_what_the_model_calls_at_its_temperature(untrained, volume):
+    warm = TrainedModel(untrained.info.model_copy(update={"temperature": 2.0}), untrained.network)
+    expected = (segment(volume, warm, CPU).probability[2] >= 0.55).sum()
+    found = which_sequences(volume, 2, warm, segmenting=CPU, threshold=0.55)
+
+    assert found[0].usual_area == expected
+    assert expected < (segment(volume, untrained, CPU).probability[2] >= 0.55).sum()
 
 
 def test_what_a_case_does_not_have_is_not_taken_away(untrained):

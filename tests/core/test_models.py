@@ -149,6 +149,16 @@ def cut_info(folder: Path) -> None:
     (folder / "model.json").write_text((folder / "model.json").read_text("utf-8")[:100], "utf-8")
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_older_versions_have_no_temperature(version: int) -> None:
+    assert read_model_info(FROZEN / f"model-v{version}").temperature == 1
+
+
+def test_temperature_is_kept(untrained: TrainedModel, tmp_path: Path) -> None:
+    save_model(TrainedModel(untrained.info.model_copy(update={"temperature": 1.5}), untrained.network), tmp_path)
+    assert load_model(tmp_path).info.temperature == 1.5
+
+
 def write_bytes(folder: Path) -> None:
     (folder / "model.json").write_bytes(b"\xff\xfe\x00")
 
@@ -178,9 +188,9 @@ def write_bytes(folder: Path) -> None:
             lambda folder: (folder / "model.json").write_text("{}"), "model.json", "is damaged: it is not", id="empty"
         ),
         pytest.param(
-            lambda folder: change_info(folder, schema_version=4),
+            lambda folder: change_info(folder, schema_version=5),
             "model.json",
-            "has schema version 4, but up to 3 can be read here: update napari-brainseg",
+            "has schema version 5, but up to 4 can be read here: update napari-brainseg",
             id="newer schema",
         ),
         pytest.param(

@@ -77,6 +77,16 @@ def test_where_nothing_is_called_the_whole_head_is_explained(untrained, volume):
     assert found.sentence.count("it calls none") == 1
 
 
+def test_what_is_explained_is_what_the_model_calls_at_its_temperature(untrained, volume):
+    warm = TrainedModel(untrained.info.model_copy(update={"temperature": 2.0}), untrained.network)
+    config = ExplainConfig(method="gradcam")
+    found = explain(volume, 2, warm, config, CPU, threshold=0.55)
+    same = explain(volume, 2, untrained, config, CPU, threshold=1 / (1 + (0.45 / 0.55) ** 2))
+
+    assert 0 < found.prediction.sum() < explain(volume, 2, untrained, config, CPU, threshold=0.55).prediction.sum()
+    np.testing.assert_array_equal(found.prediction, same.prediction)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_it_stops_between_two_passes(untrained, volume, method):
     def stop(_: Progress) -> None:

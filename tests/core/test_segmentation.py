@@ -336,6 +336,23 @@ def test_other_errors_of_the_network_are_not_taken_for_want_of_memory(message: s
     assert network.tried == [5]
 
 
+# Temperature
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_logits_are_divided_by_the_temperature_which_changes_no_mask(untrained: TrainedModel, tta: bool) -> None:
+    config = CPU.model_copy(update={"tta": tta})
+    warm = TrainedModel(untrained.info.model_copy(update={"temperature": 2.0}), untrained.network)
+    plain, scaled = (segment(noise(), model, config) for model in (untrained, warm))
+    assert 0 < plain.mask.mean() < 1
+    if not tta:
+        np.testing.assert_array_equal(plain.mask, scaled.mask)
+        logits = np.log(plain.probability / (1 - plain.probability))
+        np.testing.assert_allclose(scaled.probability, 1 / (1 + np.exp(-logits / 2)), atol=1e-5)
+    assert (abs(scaled.probability - 0.5) <= abs(plain.probability - 0.5) + 1e-3).all()
+    assert scaled.uncertainty.mean() > plain.uncertainty.mean()
+
+
 # Never a silent result
 
 

@@ -23,7 +23,7 @@ from napari_brainseg.core.config import ModelConfig, NetworkName, SegmentConfig,
 from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.metrics import score_mask
 from napari_brainseg.core.model_folders import read_model_info
-from napari_brainseg.core.models import load_model
+from napari_brainseg.core.models import TrainedModel, load_model, save_model
 from napari_brainseg.core.networks import SpaceToDepth, read_weights
 from napari_brainseg.core.progress import Cancelled, Progress
 from napari_brainseg.core.runs import ask_to_stop, read_history, read_previews, read_run, read_state
@@ -889,6 +889,16 @@ def test_fine_tuning_begins_with_the_parent_and_records_it(
     parameters = dict(load_model(tmp_path / "child").network.named_parameters())
     for name, tensor in parent.network.named_parameters():
         torch.testing.assert_close(parameters[name], tensor, rtol=1e-3, atol=1e-3)
+
+
+def test_temperature_of_the_parent_says_nothing_of_new_weights(
+    cases: list[Case], quick: TrainConfig, trained_folder: Path, tmp_path: Path
+) -> None:
+    parent = load_model(trained_folder)
+    warm = TrainedModel(parent.info.model_copy(update={"temperature": 2.0}), parent.network)
+    save_model(warm, tmp_path / "parent")
+    child = train(cases[2:3], [], tmp_path / "child", None, changed(quick, epochs=1), parent=tmp_path / "parent")
+    assert child.info.temperature == 1
 
 
 def test_other_network_than_the_parents_is_refused(cases: list[Case], trained_folder: Path, tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def _compare(
     segmenting = segmenting or SegmentConfig()
     least = model.info.postprocess.threshold if threshold is None else threshold
     device = choose_device(segmenting.device, segmenting.threads)
-    runner = Runner(copy.deepcopy(model.network), device, segmenting.batch_size, segmenting.tta)
+    network = copy.deepcopy(model.network)
+    runner = Runner(network, device, segmenting.batch_size, segmenting.tta, model.info.temperature)
     called = (runner(torch.stack([seen.images, *variants.values()]).flatten(1, 2)) >= least).numpy()
     usual, truth = called[0], None if manual is None else manual[z, seen.rows, seen.columns] > 0
     return tuple(

@@ -14,9 +14,9 @@ from pydantic import Field, ValidationError
 from .config import ModelConfig, PostprocessConfig, TrainConfig
 from .settings import Settings
 
-SCHEMA_VERSION = 3
-"""2 added what tells of ancestors and of the epoch, 3 of corrections and of what was forgotten; older ones are read as
-they are."""
+SCHEMA_VERSION = 4
+"""2 added what tells of ancestors and of the epoch, 3 of corrections and of what was forgotten, 4 the temperature;
+older ones are read as they are."""
 
 INFO_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -51,6 +51,12 @@ class ModelInfo(Settings):
     name: str
     model: ModelConfig
     postprocess: PostprocessConfig = PostprocessConfig()
+    temperature: float = Field(
+        1.0,
+        gt=0,
+        description="What logits are divided by, so that of voxels with a probability of 0.8 eight in ten are tumour; "
+        "one half stays one half.",
+    )
     training: TrainConfig | None = None
     train_cases: tuple[str, ...] = ()
     validation_cases: tuple[str, ...] = ()

@@ -128,7 +128,7 @@ def explain(
     head = seen.head[model.info.model.context].to(device.name)
     with torch.no_grad():
         logits = network(image)[0, 0]
-    called = torch.sigmoid(logits) >= threshold
+    called = torch.sigmoid(logits / model.info.temperature) >= threshold
     score = _Score(network, called if called.any() else head, on_progress)
     if config.method == "gradcam":
         found = _grad_cam(score, image, f"network.{deepest_layer(network, model.info.model)}")

@@ -115,7 +115,8 @@ def segment(
     if wrong := [index for index in (*only, _start(volume, first)) if not 0 <= index < len(volume.array)]:
         raise ValueError(f"{volume.name} has no slice at {wrong[0]}: allowed are 0 to {len(volume.array) - 1}")
     started = time.perf_counter()
-    runner = Runner(model.network, choose_device(config.device, config.threads), config.batch_size, config.tta)
+    device = choose_device(config.device, config.threads)
+    runner = Runner(model.network, device, config.batch_size, config.tta, model.info.temperature)
     order = sorted(only or range(len(volume.array)), key=lambda index: abs(index - _start(volume, first)))
     probability = predict(volume, model.info.model, runner, order, on_slices=on_slices, on_progress=on_progress)
     provenance = SegmentationProvenance(
@@ -138,6 +139,19 @@ class Runner:
 
     It moves the network to its device: one network serves one runner at a time.
 
+    Parameters
+    ----------
+    network : Module
+        Gives logits.
+    device : Device
+        Where to compute.
+    batch_size : int
+        Slices at once.
+    tta : bool
+        Whether to average with the prediction on the mirrored image.
+    temperature : float
+        The model's; that of a network in training is 1.
+
     Attributes
     ----------
     device : Device
@@ -148,11 +162,14 @@ class Runner:
         What had to be changed, for a person.
     """
 
-    def __init__(self, network: nn.Module, device: Device, batch_size: int, tta: bool) -> None:
+    def __init__(
+        self, network: nn.Module, device: Device, batch_size: int, tta: bool, temperature: float = 1.0
+    ) -> None:
         self.device = device
         self.batch_size = batch_size
         self.notes: list[str] = []
         self._tta = tta
+        self._temperature = temperature
         self._network = network.eval()
         try:
             network.to(device.name)
@@ -176,11 +193,13 @@ class Runner:
     def _run(self, images: Tensor) -> Tensor:
         images = images.to(self.device.name, self.device.dtype, memory_format=torch.channels_last)
         with torch.inference_mode(), self.device.autocast():
-            probability = torch.sigmoid(self._network(images).float())
+            probability = self._probability(images)
             if self._tta:
-                mirrored = torch.sigmoid(self._network(images.flip(-1)).float())
-                probability = (probability + mirrored.flip(-1)) / 2
+                probability = (probability + self._probability(images.flip(-1)).flip(-1)) / 2
         return probability[:, 0].cpu()
+
+    def _probability(self, images: Tensor) -> Tensor:
+        return torch.sigmoid(self._network(images).float() / self._temperature)
 
     def _use_less(self) -> None:
         if self.batch_size > 1:
