@@ -229,7 +229,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--cache", type=Path, help="folder for predictions; by default they are thrown away at the end")
-    parser.add_argument("--figure", type=Path, help="PNG file for a plot of reliability and of Dice by site")
+    parser.add_argument("--figure", type=Path, help="PNG file for reliability and Dice by site; takes two folds")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     return parser.parse_args()
@@ -240,14 +240,14 @@ def main() -> None:
     settings = SegmentConfig(device=options.device, threads=options.threads, batch_size=16)
     with nullcontext(options.cache) if options.cache else tempfile.TemporaryDirectory() as folder:
         report = Report(OutOfFold(options.data, options.models, Path(folder), settings))
-        print(f"{len(report.cases)} cases, models of {len(report.folds)} folds. {describe_machine()}")
+        print(f"{len(report.cases)} cases, folds: {len(report.folds)}. {describe_machine()}")
         for name in options.only:
             print(f"\n## {name}\n")
             if name in NESTED and len(report.folds) < 2:
                 print("Left out: it takes models of at least two folds.")
             else:
                 PARTS[name](report)
-        if options.figure:
+        if options.figure and len(report.folds) > 1:
             report.draw(options.figure)
 
 

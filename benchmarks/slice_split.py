@@ -1,6 +1,6 @@
 """What would a random split by slice have claimed? The wrong way, beside the right one, to show how much it flatters.
 
-    python benchmarks/slice_split.py DATA_SET_FOLDER OUTPUT_FOLDER [--settings model.json] [--help]
+    python benchmarks/slice_split.py DATA_SET_FOLDER OUTPUT_FOLDER [--config model.json] [--help]
 
 In a random split by slice, which many published notebooks use, neighbouring slices of one patient are on both sides: a
 network that has learned a tumour by heart is examined on the slice beside it. The same network is trained here for as
@@ -87,7 +87,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--settings", type=Path, help="YAML or JSON as for brainseg train, such as a model.json")
+    parser.add_argument("--config", type=Path, help="YAML or JSON as for brainseg train, such as a model.json")
     parser.add_argument("--share", type=float, default=0.2, help="of slices, or of patients, that are held out")
     for name in ("epochs", "epoch_slices", "batch_size", "window"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=TrainConfig.model_fields[name].description)
@@ -100,7 +100,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    given = read_settings(options.settings) if options.settings else {"model": {}, "training": {}}
+    given = read_settings(options.config) if options.config else {"model": {}, "training": {}}
     asked = {name: value for name, value in vars(options).items() if name in TrainConfig.model_fields}
     training = given["training"] | {name: value for name, value in asked.items() if value is not None}
     config = TrainConfig.model_validate(training).changed({"keep": "last", "patience": 0, "keep_every": 0})

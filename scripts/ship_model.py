@@ -1,4 +1,4 @@
-"""Put a trained model into the package, with the scores of models of folds that were trained in the same way.
+"""Put a trained model and its card into the package, with the scores of models of folds that were trained alike.
 
     python scripts/ship_model.py MODEL_FOLDER FOLD_MODEL_FOLDER... [--temperature T]
 
@@ -10,10 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from model_card import SHIPPED, write_cards
+
 from napari_brainseg.core.model_folders import DEFAULT_MODEL, read_model_info
 from napari_brainseg.core.models import TrainedModel, load_model, save_model
-
-SHIPPED = Path(__file__).parents[1] / "src" / "napari_brainseg" / "models" / DEFAULT_MODEL
 
 
 def main() -> None:
@@ -28,8 +28,11 @@ def main() -> None:
     if any(fold.model != model.info.model for fold in folds):
         sys.exit("a model of a fold has another network or preprocessing")
     dice = {name: score for fold in folds for name, score in fold.validation_dice.items()}
+    if not dice:
+        sys.exit("the models of folds have no scores, so that nothing can be said of this one")
     info = model.info.changed({"name": DEFAULT_MODEL, "recipe_dice": dice, "temperature": options.temperature})
-    save_model(TrainedModel(info, model.network), SHIPPED, overwrite=True)
+    shipped = save_model(TrainedModel(info, model.network), SHIPPED, overwrite=True)
+    write_cards(shipped.info)
     print(f"{SHIPPED}: {len(info.train_cases)} training cases, recipe scored on {len(dice)}")
 
 

@@ -104,8 +104,7 @@ class Case:
     @property
     def site(self) -> str:
         """TCGA's code of the hospital (``CS`` in ``TCGA_CS_4941``), empty elsewhere."""
-        parts = self.name.split("_")
-        return parts[1] if parts[0] == "TCGA" and len(parts) > 2 else ""
+        return site_of(self.name)
 
 
 def patient_of(name: str) -> str:
@@ -113,6 +112,12 @@ def patient_of(name: str) -> str:
     name = _NAMESAKE.sub("", name)
     parts = name.split("_")
     return "_".join(parts[:3]) if parts[0] == "TCGA" and len(parts) > 3 else name
+
+
+def site_of(name: str) -> str:
+    """Where a case of this name comes from: see `Case.site`."""
+    parts = name.split("_")
+    return parts[1] if parts[0] == "TCGA" and len(parts) > 2 else ""
 
 
 def find_cases(path: Path | str, *, on_progress: OnProgress = ignore_progress) -> list[Case]:
