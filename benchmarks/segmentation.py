@@ -59,7 +59,9 @@ def main() -> None:
         run()
     middle = take_turns(contestants)
     middle["plain U-Net"] *= slices / PLAIN_SLICES
-    print(f"{describe_machine()}; {device}; {slices} slices of {height} x {width}, head {box[0]} x {box[1]}")
+    print(
+        f"{describe_machine()}; {device} ({device.reason}); {slices} slices of {height} x {width}, head {box[0]} x {box[1]}"
+    )
     print(f"segment, end to end:                              {middle['segment']:7.2f} s")
     for name, label in (
         ("bare, head", "bare network on ready batches of the head's size"),

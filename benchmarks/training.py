@@ -4,13 +4,15 @@
 
 Without a folder, on made-up cases; of a folder, on its first cases. Network, loss, optimiser, batch and kinds of
 augmentation are the same for all, and precision where nothing else is said. They are measured in turns in one run;
-medians are printed. Batches alone are what is done on the processor before a network, slow or fast, gets to work.
+medians are printed. Batches alone are what is done before a network, slow or fast, gets to work. On a GPU MONAI also
+gets processes that make its batches, and convolutions are also chosen by trying them out, which `train` does not do,
+for then no run is like another.
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain, islice, repeat
@@ -36,6 +38,7 @@ from monai.transforms import (
 )
 from monai.utils import convert_to_tensor
 from torch import Tensor
+from torch.utils.data import RandomSampler
 
 from napari_brainseg import Case, ModelConfig, Progress, TrainConfig, find_cases, train, write_phantom_cases
 from napari_brainseg.core.augmentation import augment
@@ -46,9 +49,13 @@ from napari_brainseg.core.optimisation import create_optimizer
 from napari_brainseg.core.progress import ignore_progress
 from napari_brainseg.core.sampling import Sample, Sampler, make_batch, read_samples
 
-ROUNDS, STEPS, CASES = 5, 5, 4
+CASES, WORKERS = 4, 8
+ROUNDS, STEPS, SLOW_STEPS = (3, 40, 3) if torch.cuda.is_available() else (5, 5, 5)
 BARE, OURS, MONAI = "bare steps on ready tensors", "train", "MONAI, same network and precision"
+TRIED = "bare steps, convolutions tried out"
 PLAIN = "MONAI, same network in float32"
+SERVED = f"MONAI with {WORKERS} processes for batches"
+PLAIN_SERVED = f"MONAI in float32 with {WORKERS} processes for batches"
 OUR_BATCHES, THEIR_BATCHES = "batches alone, ours", "batches alone, MONAI"
 
 
@@ -64,27 +71,36 @@ def main() -> None:
         cases = [case for case in find_cases(folder) if case.has_masks and None not in case.masks][:CASES]
         samples = read_samples(cases, model, None, ignore_progress)
         loader = monai_loader(samples, model, config)
-        monai = Steps(model, config, device, chain.from_iterable(repeat(loader)))
-        bare = Steps(model, config, device, repeat(on(device, next(iter(loader)))))
-        contestants = {
-            BARE: bare,
+        plain = replace(device, dtype=torch.float32)
+        ready = on(device, next(iter(loader)))
+        make_ours = our_batches(samples, model, config, device)
+        contestants: dict[str, Callable[[], float]] = {
+            BARE: Steps(model, config, device, repeat(ready)),
             OURS: lambda: seconds_of_train(cases, model, config),
-            MONAI: monai,
-            OUR_BATCHES: lambda: seconds_of(our_batches(samples, model, config, device)),
-            THEIR_BATCHES: lambda: seconds_of(on(device, batch) for batch in chain.from_iterable(repeat(loader))),
+            OUR_BATCHES: lambda: seconds_of(make_ours),
+        }
+        if device.name == "cuda":
+            served = monai_loader(samples, model, config, WORKERS)
+            contestants[TRIED] = Steps(model, config, device, repeat(ready), tries_out=True)
+            contestants[SERVED] = Steps(model, config, device, endless(served), ahead=2 * WORKERS)
+            contestants[PLAIN_SERVED] = Steps(model, config, plain, endless(served), ahead=2 * WORKERS)
+        slow: dict[str, Callable[[], float]] = {
+            MONAI: Steps(model, config, device, endless(loader), SLOW_STEPS),
+            THEIR_BATCHES: lambda: seconds_of((on(device, batch) for batch in endless(loader)), SLOW_STEPS),
         }
         if device.dtype != torch.float32:  # MONAI's engines compute in float32 on the CPU
-            plain = replace(device, dtype=torch.float32)
-            contestants[PLAIN] = Steps(model, config, plain, chain.from_iterable(repeat(loader)))
-        for measure in contestants.values():
+            slow[PLAIN] = Steps(model, config, plain, endless(loader), SLOW_STEPS)
+        for measure in (contestants | slow).values():
             measure()
-        seconds: dict[str, list[float]] = {name: [] for name in contestants}
+        seconds: dict[str, list[float]] = {name: [] for name in contestants | slow}
         for _ in range(ROUNDS):
-            for name, measure in contestants.items():
+            for name, measure in (contestants | slow).items():
                 seconds[name].append(measure())
-    rates = {name: STEPS * config.batch_size / median(values) for name, values in seconds.items()}
-    print(f"{describe_machine()}; {device}; {sum(len(case.images) for case in cases)} slices of {len(cases)} cases")
-    for name in [name for name in contestants if name not in (OUR_BATCHES, THEIR_BATCHES)]:
+    steps = dict.fromkeys(contestants, STEPS) | dict.fromkeys(slow, SLOW_STEPS)
+    rates = {name: steps[name] * config.batch_size / median(values) for name, values in seconds.items()}
+    slices = sum(len(case.images) for case in cases)
+    print(f"{describe_machine()}; {device} ({device.reason}); {slices} slices of {len(cases)} cases")
+    for name in [name for name in rates if name not in (OUR_BATCHES, THEIR_BATCHES)]:
         print(f"{name}: {rates[name]:.1f} slices a second, train reaches {rates[OURS] / rates[name]:.2f} of it")
     for name in (OUR_BATCHES, THEIR_BATCHES):
         share = rates[BARE] / (rates[BARE] + rates[name])
@@ -95,31 +111,58 @@ def main() -> None:
 class Steps:
     """The shortest loop there can be: forward, backward, optimiser. Calling it takes some steps and says how long."""
 
-    def __init__(self, model: ModelConfig, config: TrainConfig, device: Device, batches: Iterator[Any]) -> None:
+    def __init__(
+        self,
+        model: ModelConfig,
+        config: TrainConfig,
+        device: Device,
+        batches: Iterator[Any],
+        steps: int = STEPS,
+        *,
+        ahead: int = 0,
+        tries_out: bool = False,
+    ) -> None:
         self._network = create_network(model).to(device.name, memory_format=torch.channels_last).train()
         self._optimizer = create_optimizer(self._network, config)
         self._loss = create_loss(config)
         self._device = device
+        self._scaler = torch.amp.GradScaler(device.name, enabled=device.dtype == torch.float16)
         self._batches = batches
+        self._steps = steps
+        self._ahead = ahead
+        self._tries_out = tries_out
 
     def __call__(self) -> float:
-        started = time.perf_counter()
-        for _ in range(STEPS):
+        torch.backends.cudnn.benchmark = self._tries_out
+        for _ in range(self._ahead):  # batches that were made while others were measured
+            next(self._batches)
+        started = now(self._device)
+        for _ in range(self._steps):
             batch = on(self._device, next(self._batches))
             self._optimizer.zero_grad()
             with self._device.autocast():
                 logits = self._network(batch["image"])
             loss = self._loss(logits.float(), batch["mask"])
-            loss.backward()
-            self._optimizer.step()
-        float(loss.detach())
-        return time.perf_counter() - started
+            self._scaler.scale(loss).backward()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        torch.backends.cudnn.benchmark = False
+        return now(self._device) - started
+
+
+def now(device: Device) -> float:
+    """Seconds of a clock, when all is done that the GPU was told to do."""
+    if device.name == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def on(device: Device, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Batch where the network wants it; nothing is copied where it lies there already."""
     return {
-        name: convert_to_tensor(batch[name]).to(device.name).contiguous(memory_format=torch.channels_last)
+        name: convert_to_tensor(batch[name])
+        .to(device.name, non_blocking=True)  # from pinned memory, where the loader has it
+        .contiguous(memory_format=torch.channels_last)
         for name in ("image", "mask")
     }
 
@@ -138,11 +181,12 @@ def seconds_of_train(cases: list[Case], model: ModelConfig, config: TrainConfig)
     return ends[-1] - ends[0]
 
 
-def seconds_of(batches: Iterable[Any]) -> float:
+def seconds_of(batches: Iterator[Any], steps: int = STEPS) -> float:
     """Seconds that making some batches takes."""
     started = time.perf_counter()
-    for _ in islice(batches, STEPS):
-        pass
+    for _ in islice(batches, steps):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
@@ -154,7 +198,12 @@ def our_batches(samples: list[Sample], model: ModelConfig, config: TrainConfig, 
         yield augment(images, masks, config.augmentation, config.window, generator)
 
 
-def monai_loader(samples: list[Sample], model: ModelConfig, config: TrainConfig) -> Any:
+def endless(loader: Any) -> Iterator[Any]:
+    """Batches of one epoch after another."""
+    return chain.from_iterable(repeat(loader))
+
+
+def monai_loader(samples: list[Sample], model: ModelConfig, config: TrainConfig, workers: int = 0) -> Any:
     """Normalised slices in memory, varied one by one as `augment` varies a batch."""
     host = Device("cpu", torch.float32, "")
     places = [(case, index) for case, sample in enumerate(samples) for index in range(len(sample.mask))]
@@ -206,9 +255,11 @@ def monai_loader(samples: list[Sample], model: ModelConfig, config: TrainConfig)
             progress=False,
         ),
         batch_size=config.batch_size,
-        shuffle=True,
-        drop_last=True,
-        num_workers=0,
+        sampler=RandomSampler(range(len(slices)), replacement=True, num_samples=10**6),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        multiprocessing_context="fork" if workers else None,
     )
 
 
