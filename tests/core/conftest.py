@@ -58,12 +58,13 @@ def trained_folder(
 def apart() -> Callable[..., BaseProcess]:
     """Make a process that runs code which sees what is named.
 
-    torch and MONAI, which take seconds to import, are imported once for all of them, where the system can fork.
+    torch and MONAI, which take seconds to import, are imported once for all of them, where the system can fork; with
+    them what torch imports when the first optimiser is made.
     """
     methods = multiprocessing.get_all_start_methods()
     start = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if hasattr(start, "set_forkserver_preload"):
-        start.set_forkserver_preload(["napari_brainseg.core.training"])
+        start.set_forkserver_preload(["napari_brainseg.core.training", "torch._dynamo"])
     return lambda code, /, **names: start.Process(target=exec, args=(code, names), daemon=True)
 
 

@@ -1,10 +1,7 @@
 """One training in two processes, against the same in one."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -89,6 +86,14 @@ with joined_team(config, device) as team:
     loss = create_loss(config)
     found = validate(trained.network, samples, trained.info.model, device, loss, print, ignore_progress, team)
     said = repr((found.loss, found.dice, found.iou, list(found.worst)))
+"""
+
+COMMAND = """
+import os, runpy, sys
+for name, number in ("out", 1), ("err", 2):
+    os.dup2(os.open(printed / f"{name}_{rank}", os.O_WRONLY | os.O_CREAT), number)
+sys.argv[1:] = words
+runpy.run_module("napari_brainseg", run_name="__main__")
 """
 
 PROCESS = """
@@ -225,24 +230,14 @@ def test_validation_shared_out_is_that_of_one_process(
     assert in_two(VALIDATION, tmp_path, data=patients, trained=tmp_path / "model") == [(0, repr(wanted))] * 2
 
 
-def test_one_process_of_a_command_reports(patients: Path, tmp_path: Path) -> None:
-    port, output = free_port(), tmp_path / "run"
+def test_one_process_of_a_command_reports(patients: Path, tmp_path: Path, in_two: InTwo) -> None:
     sizes = ("--filters", "4", "--filters", "8", "--filters", "8", "--epochs", "1", "--epoch-slices", "8")
     settings = (*sizes, "--batch-size", "4", "--window", "64", "--device", "cpu", "--threads", "1")
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "napari_brainseg", "train", patients, "--output", output, *settings],
-            env=os.environ | place_of(rank, port),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    told = [process.communicate(timeout=240) for process in running]
-    assert [process.returncode for process in running] == [0, 0], told
+    words = ["train", str(patients), "--output", str(tmp_path / "run"), *settings]
+    assert in_two(COMMAND, tmp_path, words=words, printed=tmp_path) == FINE
+    told = [[(tmp_path / f"{name}_{rank}").read_text() for name in ("out", "err")] for rank in range(2)]
     assert "mean Dice per volume" in told[0][0]
-    assert told[1] == ("", "")
+    assert told[1] == ["", ""]
 
 
 def test_slices_drawn_are_the_same_however_many_share_them() -> None:
