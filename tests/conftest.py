@@ -1,6 +1,7 @@
 """What all tests share: napari and Qt leave the developer's own settings alone, and real cases where there are some."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,11 @@ REAL_CASES = (
     "TCGA_FG_7634_20000128",  # no post-contrast: FLAIR stands in for it
     "TCGA_HT_A616_19991226",  # FLAIR only
 )
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One process where there is one screen: windows of several would take the focus from one another."""
+    return None if shutil.which("Xvfb") else 0
 
 
 @pytest.fixture(scope="session")

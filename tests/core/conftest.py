@@ -1,6 +1,8 @@
 """A tiny network, small enough that every test of core takes a moment."""
 
+import multiprocessing
 from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,20 @@ def trained_folder(
     folder = tmp_path_factory.mktemp("models") / "trained"
     train(cases[:2], cases[2:3], folder, tiny, quick, command="brainseg train here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def apart() -> Callable[..., BaseProcess]:
+    """Make a process that runs code which sees what is named.
+
+    torch and MONAI, which take seconds to import, are imported once for all of them, where the system can fork; with
+    them what torch imports when the first optimiser is made.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    start = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if hasattr(start, "set_forkserver_preload"):
+        start.set_forkserver_preload(["napari_brainseg.core.training", "torch._dynamo"])
+    return lambda code, /, **names: start.Process(target=exec, args=(code, names), daemon=True)
 
 
 @pytest.fixture

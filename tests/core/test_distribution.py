@@ -1,11 +1,9 @@
 """One training in two processes, against the same in one."""
 
-import multiprocessing
-import os
 import signal
 import socket
-import subprocess
-import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +88,14 @@ with joined_team(config, device) as team:
     said = repr((found.loss, found.dice, found.iou, list(found.worst)))
 """
 
+COMMAND = """
+import os, runpy, sys
+for name, number in ("out", 1), ("err", 2):
+    os.dup2(os.open(printed / f"{name}_{rank}", os.O_WRONLY | os.O_CREAT), number)
+sys.argv[1:] = words
+runpy.run_module("napari_brainseg", run_name="__main__")
+"""
+
 PROCESS = """
 import os, sys
 os.environ.update(place)
@@ -117,46 +123,52 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def in_two(code: str, folder: Path, **names: Any) -> list[tuple[int | None, str]]:
+InTwo = Callable[..., list[tuple[int | None, str]]]
+
+
+@pytest.fixture(scope="module")
+def in_two(apart: Callable[..., BaseProcess]) -> InTwo:
     """Run code in two processes; exit status and last words of each."""
-    methods = multiprocessing.get_all_start_methods()
-    start = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if hasattr(start, "set_forkserver_preload"):  # torch and MONAI are imported once for all tests
-        start.set_forkserver_preload(["napari_brainseg.core.training"])
-    port = free_port()
-    files = [folder / f"said_{rank}" for rank in range(2)]
-    running = [
-        start.Process(
-            target=exec,
-            args=(PROCESS, names | {"code": code, "place": place_of(rank, port), "rank": rank, "file": file}),
-        )
-        for rank, file in enumerate(files)
-    ]
-    for file in files:
-        file.unlink(missing_ok=True)
-    for process in running:
-        process.start()
-    for process in running:
-        process.join(120)
-    return [
-        (process.exitcode, file.read_text() if file.exists() else "")
-        for process, file in zip(running, files, strict=True)
-    ]
+
+    def run(code: str, folder: Path, **names: Any) -> list[tuple[int | None, str]]:
+        port = free_port()
+        files = [folder / f"said_{rank}" for rank in range(2)]
+        running = [
+            apart(PROCESS, **names, code=code, place=place_of(rank, port), rank=rank, file=file)
+            for rank, file in enumerate(files)
+        ]
+        for file in files:
+            file.unlink(missing_ok=True)
+        for process in running:
+            process.start()
+        for process in running:
+            process.join(120)
+        return [
+            (process.exitcode, file.read_text() if file.exists() else "")
+            for process, file in zip(running, files, strict=True)
+        ]
+
+    return run
 
 
-def train_in_two(
-    data: Path,
-    output: Path,
-    model: ModelConfig,
-    config: TrainConfig,
-    moment: tuple[str, int] = ("", 0),
-    deed: str = "",
-    *,
-    resume: bool = False,
-) -> list[tuple[int | None, str]]:
+@pytest.fixture(scope="module")
+def train_in_two(in_two: InTwo) -> InTwo:
     """Train in two processes; at a moment of one of them something happens to it."""
-    names = {"data": data, "output": output, "model": model, "config": config}
-    return in_two(TRAINING, output.parent, moment=moment, deed=deed, resume=resume, **names)
+
+    def run(
+        data: Path,
+        output: Path,
+        model: ModelConfig,
+        config: TrainConfig,
+        moment: tuple[str, int] = ("", 0),
+        deed: str = "",
+        *,
+        resume: bool = False,
+    ) -> list[tuple[int | None, str]]:
+        names = {"data": data, "output": output, "model": model, "config": config}
+        return in_two(TRAINING, output.parent, **names, moment=moment, deed=deed, resume=resume)
+
+    return run
 
 
 FINE = [(0, ""), (0, "")]
@@ -172,7 +184,7 @@ def assert_same_end(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(patients: Path, tiny: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(patients: Path, tiny: ModelConfig, tmp_path_factory: pytest.TempPathFactory, train_in_two: InTwo) -> Path:
     """Run of two processes that nothing happened to."""
     output = tmp_path_factory.mktemp("two") / "whole"
     assert train_in_two(patients, output, tiny, WHOLE) == FINE
@@ -184,7 +196,7 @@ def whole(patients: Path, tiny: ModelConfig, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize("settings", [{"loss": "bce"}, {"accumulate": 2}], ids=str)
 def test_two_processes_learn_step_by_step_what_one_does(
-    patients: Path, cases: list[Case], tiny: ModelConfig, tmp_path: Path, settings: dict[str, Any]
+    patients: Path, cases: list[Case], tiny: ModelConfig, tmp_path: Path, settings: dict[str, Any], train_in_two: InTwo
 ) -> None:
     """But for the order in which float32 is added up, where images are not varied, which each process does by itself.
 
@@ -206,7 +218,7 @@ def test_two_processes_learn_step_by_step_what_one_does(
 
 
 def test_validation_shared_out_is_that_of_one_process(
-    patients: Path, cases: list[Case], untrained: TrainedModel, tmp_path: Path
+    patients: Path, cases: list[Case], untrained: TrainedModel, tmp_path: Path, in_two: InTwo
 ) -> None:
     save_model(untrained, tmp_path / "model")
     trained = load_model(tmp_path / "model")  # weights are rounded on the disk
@@ -218,24 +230,14 @@ def test_validation_shared_out_is_that_of_one_process(
     assert in_two(VALIDATION, tmp_path, data=patients, trained=tmp_path / "model") == [(0, repr(wanted))] * 2
 
 
-def test_one_process_of_a_command_reports(patients: Path, tmp_path: Path) -> None:
-    port, output = free_port(), tmp_path / "run"
+def test_one_process_of_a_command_reports(patients: Path, tmp_path: Path, in_two: InTwo) -> None:
     sizes = ("--filters", "4", "--filters", "8", "--filters", "8", "--epochs", "1", "--epoch-slices", "8")
     settings = (*sizes, "--batch-size", "4", "--window", "64", "--device", "cpu", "--threads", "1")
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "napari_brainseg", "train", patients, "--output", output, *settings],
-            env=os.environ | place_of(rank, port),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    told = [process.communicate(timeout=240) for process in running]
-    assert [process.returncode for process in running] == [0, 0], told
+    words = ["train", str(patients), "--output", str(tmp_path / "run"), *settings]
+    assert in_two(COMMAND, tmp_path, words=words, printed=tmp_path) == FINE
+    told = [[(tmp_path / f"{name}_{rank}").read_text() for name in ("out", "err")] for rank in range(2)]
     assert "mean Dice per volume" in told[0][0]
-    assert told[1] == ("", "")
+    assert told[1] == ["", ""]
 
 
 def test_slices_drawn_are_the_same_however_many_share_them() -> None:
@@ -262,7 +264,7 @@ def test_batch_that_cannot_be_shared_out_is_refused(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows cannot kill like this")
 def test_killed_process_ends_the_other_and_the_run_goes_on_like_one_never_killed(
-    patients: Path, tiny: ModelConfig, whole: Path, tmp_path: Path, number: int
+    patients: Path, tiny: ModelConfig, whole: Path, tmp_path: Path, number: int, train_in_two: InTwo
 ) -> None:
     output = tmp_path / "killed"
     told = train_in_two(patients, output, tiny, WHOLE, ("epoch 2 2", number), "kill")
@@ -283,7 +285,7 @@ def test_killed_process_ends_the_other_and_the_run_goes_on_like_one_never_killed
 
 
 def test_stopped_run_goes_on_in_two_processes_like_one_never_stopped(
-    patients: Path, tiny: ModelConfig, whole: Path, tmp_path: Path
+    patients: Path, tiny: ModelConfig, whole: Path, tmp_path: Path, train_in_two: InTwo
 ) -> None:
     output = tmp_path / "stopped"
     assert train_in_two(patients, output, tiny, WHOLE, ("epoch 2 1", 1), "stop") == FINE
@@ -295,7 +297,9 @@ def test_stopped_run_goes_on_in_two_processes_like_one_never_stopped(
     assert_same_end(output, whole)
 
 
-def test_wish_to_stop_while_cases_are_read_ends_all(patients: Path, tiny: ModelConfig, tmp_path: Path) -> None:
+def test_wish_to_stop_while_cases_are_read_ends_all(
+    patients: Path, tiny: ModelConfig, tmp_path: Path, train_in_two: InTwo
+) -> None:
     told = train_in_two(patients, tmp_path / "run", tiny, WHOLE, ("reading 1", 1), "stop")
     message = "stopped before the first epoch ended: there is no model yet, but the run can be resumed"
     assert told == [(0, f"Cancelled: {message}")] * 2
@@ -312,7 +316,7 @@ STARVED += "where there is more"
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_process_out_of_memory_ends_all_with_a_sentence_and_the_checkpoint_is_kept(
-    patients: Path, tiny: ModelConfig, whole: Path, tmp_path: Path, number: int
+    patients: Path, tiny: ModelConfig, whole: Path, tmp_path: Path, number: int, train_in_two: InTwo
 ) -> None:
     output = tmp_path / "starved"
     told = train_in_two(patients, output, tiny, WHOLE, ("epoch 2 2", number), "starve")
@@ -327,7 +331,7 @@ def test_process_out_of_memory_ends_all_with_a_sentence_and_the_checkpoint_is_ke
     assert_same_end(output, whole)
 
 
-def test_error_between_steps_ends_all(patients: Path, tiny: ModelConfig, tmp_path: Path) -> None:
+def test_error_between_steps_ends_all(patients: Path, tiny: ModelConfig, tmp_path: Path, train_in_two: InTwo) -> None:
     told = train_in_two(patients, tmp_path / "run", tiny, WHOLE, ("epoch 1 3", 0), "burn")
     assert told[0] == (0, "OSError: the disk is on fire")
     assert "another process of this training ended: the disk is on fire" in told[1][1]

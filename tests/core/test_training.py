@@ -4,10 +4,10 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -195,38 +195,39 @@ def test_weights_kept_are_the_average_and_not_the_last(trained_folder: Path) -> 
 # Stopped, killed, resumed
 
 KILLED_IN_EPOCH_2 = """
-import os, signal, sys
+import os, signal
 from napari_brainseg.core.cases import find_cases
-from napari_brainseg.core.config import ModelConfig, TrainConfig
-from napari_brainseg.core.runs import ask_to_stop, read_history, read_previews, read_run, read_state
 from napari_brainseg.core.training import train
 
 def report(progress):
     if (progress.stage, progress.done) == ("epoch 2", 1):
         os.kill(os.getpid(), signal.SIGKILL)
 
-data, output, model, config = sys.argv[1:]
 cases = find_cases(data)
-train(
-    cases[:2], cases[2:3], output, ModelConfig.model_validate_json(model), TrainConfig.model_validate_json(config),
-    command="brainseg train here", on_progress=report,
-)
+train(cases[:2], cases[2:3], output, model, config, command="brainseg train here", on_progress=report)
 """
+
+
+def train_apart(process: BaseProcess) -> int | None:
+    """Exit status of a process that trains, or is killed while it does."""
+    process.start()
+    process.join(240)
+    return process.exitcode
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows cannot kill like this")
 def test_killed_run_is_no_model_and_ends_like_one_never_killed(
-    patients: Path, cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path
+    patients: Path,
+    cases: list[Case],
+    tiny: ModelConfig,
+    quick: TrainConfig,
+    trained_folder: Path,
+    tmp_path: Path,
+    apart: Callable[..., BaseProcess],
 ) -> None:
     output = tmp_path / "trained"
-    arguments = [patients, output, tiny.model_dump_json(), quick.model_dump_json()]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_IN_EPOCH_2, *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=240,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed = apart(KILLED_IN_EPOCH_2, data=patients, output=output, model=tiny, config=quick)
+    assert train_apart(killed) == -signal.SIGKILL
     assert [row["epoch"] for row in history(output)] == ["1"]
     with pytest.raises(FileNotFoundError, match="is not a model"):
         load_model(output)
@@ -337,47 +338,44 @@ def test_damaged_run_is_not_resumed(
 
 
 KILLED_AT_ANY_MOMENT = """
-import os, signal, sys, threading
+import os, signal, threading
 from napari_brainseg.core.cases import find_cases
-from napari_brainseg.core.config import ModelConfig, TrainConfig
 from napari_brainseg.core.training import train
 
-data, output, model, config, resume, seconds = sys.argv[1:]
 cases = find_cases(data)
 begun = []
 
 def begin(progress):
     if progress.stage.startswith("epoch") and not begun:
-        begun.append(threading.Timer(float(seconds), lambda: os.kill(os.getpid(), signal.SIGKILL)))
+        begun.append(threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGKILL)))
         begun[0].start()
 
 train(
-    cases[:2], cases[2:3], output, ModelConfig.model_validate_json(model), TrainConfig.model_validate_json(config),
-    resume=resume == "resume", command="brainseg train here", on_progress=begin,
+    cases[:2], cases[2:3], output, model, config, resume=resume, command="brainseg train here", on_progress=begin
 )
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows cannot kill like this")
 def test_run_killed_again_and_again_ends_like_one_never_killed(
-    patients: Path, cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+    patients: Path,
+    cases: list[Case],
+    tiny: ModelConfig,
+    quick: TrainConfig,
+    tmp_path: Path,
+    apart: Callable[..., BaseProcess],
 ) -> None:
     """Wherever it is killed: in a step, in a validation, between two files."""
     config = changed(quick, epochs=8, epoch_slices=24, validate_every=1)
     train(cases[:2], cases[2:3], tmp_path / "whole", tiny, config)
     output = tmp_path / "killed"
-    settings = [tiny.model_dump_json(), config.model_dump_json()]
+    names = {"data": patients, "output": output, "model": tiny, "config": config}
     chance = random.Random(os.getpid())
     for attempt in range(3):
-        how = "resume" if attempt and read_run(output) else "begin"
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLED_AT_ANY_MOMENT, patients, output, *settings, how, str(chance.uniform(0, 0.6))],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            timeout=240,
-            check=False,
-        )
-        assert killed.returncode in (-signal.SIGKILL, 0)
-        if killed.returncode == 0:
+        resume = bool(attempt and read_run(output))
+        status = train_apart(apart(KILLED_AT_ANY_MOMENT, **names, resume=resume, seconds=chance.uniform(0, 0.6)))
+        assert status in (-signal.SIGKILL, 0)
+        if status == 0:
             break
         state = read_state(output)
         assert state is not None

@@ -96,7 +96,7 @@ def _draw_rows(rows: Sequence[MontageRow]) -> Figure:
 def _panels(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     figure = Figure(figsize=(_PANEL * columns, 2.75 * rows), facecolor="black")
     figure.set_layout_engine("constrained", h_pad=0.1)
-    return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+    return figure, figure.subplots(rows, columns, squeeze=False, subplot_kw={"xticks": (), "yticks": ()}).tolist()
 
 
 def _show(axis: Axes, image: Array, title: str, colour: str, mask: Mask | None = None) -> None:

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -161,6 +162,12 @@ def picture_data(png: bytes) -> str:
 
 def render_page(template: str, **content: Any) -> str:
     """Page made from a template of this package, which knows the colours and how figures are written."""
+    return _pages().get_template(template).render(**content)
+
+
+@cache
+def _pages() -> jinja2.Environment:
+    """Templates, kept since it takes longer to read one than to fill it."""
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__),
         autoescape=True,
@@ -180,4 +187,4 @@ def render_page(template: str, **content: Any) -> str:
         shown=score_tables.shown,
         interval=score_tables.shown_interval,
     )
-    return pages.get_template(template).render(**content)
+    return pages
