@@ -60,7 +60,8 @@ def main() -> None:
     middle = take_turns(contestants)
     middle["plain U-Net"] *= slices / PLAIN_SLICES
     print(
-        f"{describe_machine()}; {device} ({device.reason}); {slices} slices of {height} x {width}, head {box[0]} x {box[1]}"
+        f"{describe_machine()}; {device} ({device.reason}); {slices} slices of {height} x {width}, "
+        f"head {box[0]} x {box[1]}"
     )
     print(f"segment, end to end:                              {middle['segment']:7.2f} s")
     for name, label in (

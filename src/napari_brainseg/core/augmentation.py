@@ -28,7 +28,8 @@ def augment(
     window : int
         Edge of the window, in pixels.
     generator : Generator
-        On the CPU: the same state gives the same result on every device.
+        On the CPU: the same state gives the same result, and on every device the same but for noise, which is drawn
+        there.
 
     Returns
     -------
@@ -171,5 +172,7 @@ def _change_gamma(images: Tensor, exponents: Range, generator: Generator) -> Ten
 
 
 def _add_noise(images: Tensor, sd: Range, generator: Generator) -> Tensor:
-    noise = torch.randn(images.shape, generator=generator) * _uniform(sd, len(images), generator).view(-1, 1, 1, 1, 1)
-    return images + noise.to(images.device)
+    strength = _uniform(sd, len(images), generator).view(-1, 1, 1, 1, 1).to(images.device)
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    there = Generator(images.device).manual_seed(seed)  # on a GPU, a CPU's draws would hold up all else
+    return images + torch.randn(images.shape, generator=there, device=images.device) * strength
