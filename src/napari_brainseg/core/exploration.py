@@ -1,8 +1,6 @@
 """What is in a case, and what is in a data set: sizes, tumour, missing sequences, intensities, and oddities."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +32,6 @@ GRID = 64
 
 BINS = 256
 """Of the histograms: one for each value of an 8-bit image; other images are scaled to that range, case by case."""
-
-_Read = tuple[Case, Volume | None, Mask | None, Exception | None]
 
 _STEP = 4
 """Intensities are counted in every fourth row and column, which tells the same as all of them."""
@@ -247,7 +243,7 @@ def explore_cases(
     explored: list[ExploredCase] = []
     findings: list[Finding] = []
     fingerprints: dict[tuple[str, int], int] = {}
-    for done, (case, volume, mask, problem) in enumerate(_read_ahead(cases), 1):
+    for done, (case, volume, mask, problem) in enumerate(map(_read, cases), 1):
         findings += check_files(case)
         if problem:
             findings += unusable(case, problem)
@@ -275,18 +271,7 @@ def check_cases(
     return explore_cases(cases, config, on_progress=on_progress).findings
 
 
-def _read_ahead(cases: Sequence[Case]) -> Iterator[_Read]:
-    """Each case in turn; the next one is read meanwhile."""
-    coming: deque[Future[_Read]] = deque()
-    with ThreadPoolExecutor(1) as reader:
-        for case in cases:
-            coming.append(reader.submit(_read, case))
-            if len(coming) > 1:
-                yield coming.popleft().result()
-        yield from (last.result() for last in coming)
-
-
-def _read(case: Case) -> _Read:
+def _read(case: Case) -> tuple[Case, Volume | None, Mask | None, Exception | None]:
     volume = None
     try:
         volume = read_volume(case)
