@@ -1,6 +1,7 @@
 """How well do models of folds do on the patients that they have not seen, and can their probability be trusted?
 
     python benchmarks/accuracy.py DATA_SET_FOLDER MODEL_FOLDER... [--cache FOLDER] [--only PART...] [--figure FILE.png]
+        [--worst FILE.png]
 
 Each model segments the cases that it was validated on. Dice is that of a whole volume; no case is left out, the
 threshold is 0.5 and nothing is cleaned up, but where it says so. Tables are in Markdown. Intervals are those of 95 %,
@@ -34,11 +35,12 @@ from component_rules import best_rule, dice_of_rules
 from machine import describe_machine
 from out_of_fold import FLAIR_ALONE, FLIP, PLAIN, SIZES, OutOfFold, Unseen
 
-from napari_brainseg import PostprocessConfig, ScoreConfig, SegmentConfig, score_mask
+from napari_brainseg import PostprocessConfig, ScoreConfig, SegmentConfig, read_volume, score_mask
 from napari_brainseg.core.evaluation import POOR_DICE
+from napari_brainseg.core.montages import montage_row, write_montage
 from napari_brainseg.core.postprocessing import postprocess
 
-DRAWS, FEWEST = 10_000, 5
+DRAWS, FEWEST, WORST = 10_000, 5, 6
 
 Dice = dict[Unseen, float]
 
@@ -136,6 +138,16 @@ class Report:
         before, after = self.reliabilities()
         draw(file, before, after, {site: list(dice.values()) for site, dice in self.dice_of_sites().items()})
 
+    def draw_worst(self, file: Path) -> None:
+        dice = self.dice_of(PLAIN)
+        rows = []
+        for item in sorted(dice, key=dice.__getitem__)[:WORST]:
+            mask = postprocess(self.predictions.probability(item), PostprocessConfig())
+            manual = self.predictions.manual(item).astype(np.uint8)
+            title = f"{item.name.removeprefix('TCGA_')[:7]}, Dice {dice[item]:.2f}"
+            rows.append(montage_row(read_volume(item.case), mask, manual, title))
+        write_montage(rows, file)
+
     def dice_of_sites(self) -> dict[str, Dice]:
         sites: dict[str, Dice] = {}
         for item, value in sorted(self.dice_of(PLAIN).items(), key=lambda pair: pair[0].case.site):
@@ -230,6 +242,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--cache", type=Path, help="folder for predictions; by default they are thrown away at the end")
     parser.add_argument("--figure", type=Path, help="PNG file for reliability and Dice by site; takes two folds")
+    parser.add_argument("--worst", type=Path, help="PNG file for the worst cases")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     return parser.parse_args()
@@ -249,6 +262,8 @@ def main() -> None:
                 PARTS[name](report)
         if options.figure and len(report.folds) > 1:
             report.draw(options.figure)
+        if options.worst:
+            report.draw_worst(options.worst)
 
 
 if __name__ == "__main__":

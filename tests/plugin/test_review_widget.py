@@ -308,9 +308,11 @@ def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, w
     tab.close()
     assert list(on_disk(workspace, volume).planes) == [2]
     assert not {"N", "Shift+N", "Shift+A", "Shift+F"} & set(map(str, viewer.keymap))
+    assert not layer.editable  # nobody would save what is painted now
 
     again = open_tab(viewer)
     assert again.layer is layer
+    assert layer.editable
     stroke(layer, 3)
     settle(again)
     assert list(on_disk(workspace, volume).planes) == [2, 3]

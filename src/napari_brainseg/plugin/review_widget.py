@@ -187,6 +187,7 @@ class ReviewWidget(ReviewForm):
     def _adopt(self, correction: CorrectionLayer) -> None:
         self.correction, self.corrections, self.volume = correction, correction.corrections, correction.volume
         self._why_not = ""
+        correction.layer.editable = True
         self.restore_menu.correction = self.fill_box.correction = correction
         self._clock = ReviewClock(self.viewer, correction.layer, self.slice_in_view, self)
         self._clock.ticked.connect(self._show_slice)
@@ -200,12 +201,13 @@ class ReviewWidget(ReviewForm):
         self.changed.emit()
 
     def _leave(self) -> None:
-        """Save what is not saved yet, and follow the layer no longer."""
+        """Save what is not saved yet, and lock the layer: what is painted while nobody follows it would be lost."""
         if self.autosave and self._clock and self.correction:
             if not self.autosave.stop():
                 show_error(f"The last corrections of {self.correction.volume.name} could not be saved in time.")
             self._clock.stop()
             self.tools.set_layer(None)
+            self.correction.layer.editable = False
             for part in (self.autosave, self._clock):
                 part.deleteLater()
         self.correction = self.autosave = self._clock = None
