@@ -91,6 +91,18 @@ def test_a_model_that_is_not_sure_says_nothing(untrained, cases, probability_of,
     assert len(find_label_errors(cases[:2], [untrained], Workspace(tmp_path), config).errors) == 3
 
 
+def test_a_case_that_the_model_fails_on_does_not_fill_the_list(untrained, cases, probability_of, tmp_path):
+    probability_of(lambda mask: 1.0 - mask)
+    config = DoubtConfig(min_voxels=1, per_case=1)
+    found = find_label_errors(cases[:2], [untrained], Workspace(tmp_path), config)
+
+    assert sorted(item.case for item in found.as_queue()) == ["anna", "bert"]
+    most = {case: max(e.voxels for e in found.errors if e.case == case) for case in ("anna", "bert")}
+    every = find_label_errors(cases[:2], [untrained], Workspace(tmp_path), config.changed({"per_case": 9})).errors
+    assert most == {case: max(e.voxels for e in every if e.case == case) for case in most}
+    assert len(every) > len(found.errors)
+
+
 def test_cases_that_the_model_has_learned_from_are_named(untrained, cases, tmp_path):
     info = untrained.info.model_copy(update={"train_cases": ("anna", "nobody")})
     found = find_label_errors(cases[:2], [replace(untrained, info=info)], Workspace(tmp_path), segmenting=CPU)

@@ -229,6 +229,7 @@ class DoubtConfig(Settings):
         title="Smallest doubt",
         description="Slices with fewer such voxels are left out; thin rims never count.",
     )
+    per_case: int = Field(2, ge=1, title="Per case", description="Slices of one case in the list, at most.")
     count: int = Field(20, ge=1, title="Slices", description="Slices in the list, at most.")
 
 

@@ -145,8 +145,18 @@ def find_label_errors(
         if judge is None:
             seen.append(case.name)
     on_progress(Progress("looking into masks", len(cases), len(cases)))
-    errors.sort(key=lambda error: -error.voxels)
-    return FoundLabelErrors(errors[: config.count], looked_at, tuple(seen), failed)
+    return FoundLabelErrors(_largest(errors, config), looked_at, tuple(seen), failed)
+
+
+def _largest(errors: Sequence[LabelError], config: DoubtConfig) -> list[LabelError]:
+    """The largest first, of few slices of each case: one that the model fails on would fill the list."""
+    ordered = sorted(errors, key=lambda error: -error.voxels)
+    chosen: list[tuple[str, int]] = []
+    for error in ordered:
+        of_case = sum(case == error.case for case, _ in chosen)
+        if (error.case, error.z) not in chosen and of_case < config.per_case and len(chosen) < config.count:
+            chosen.append((error.case, error.z))
+    return [error for error in ordered if (error.case, error.z) in chosen]
 
 
 def _errors_of(
