@@ -36,8 +36,10 @@ from machine import describe_machine
 from out_of_fold import FLAIR_ALONE, FLIP, PLAIN, SIZES, OutOfFold, Unseen
 
 from napari_brainseg import PostprocessConfig, ScoreConfig, SegmentConfig, read_volume, score_mask
+from napari_brainseg.core.config import CHANNELS, FLAIR
 from napari_brainseg.core.evaluation import POOR_DICE
-from napari_brainseg.core.montages import montage_row, write_montage
+from napari_brainseg.core.masks import slice_areas
+from napari_brainseg.core.montages import MontageRow, write_montage
 from napari_brainseg.core.postprocessing import postprocess
 
 DRAWS, FEWEST, WORST = 10_000, 5, 6
@@ -144,8 +146,10 @@ class Report:
         for item in sorted(dice, key=dice.__getitem__)[:WORST]:
             mask = postprocess(self.predictions.probability(item), PostprocessConfig())
             manual = self.predictions.manual(item).astype(np.uint8)
-            title = f"{item.name.removeprefix('TCGA_')[:7]}, Dice {dice[item]:.2f}"
-            rows.append(montage_row(read_volume(item.case), mask, manual, title))
+            z = int(slice_areas(mask != manual).argmax())
+            volume = read_volume(item.case)
+            title = f"{item.name.removeprefix('TCGA_')[:7]}, Dice {dice[item]:.2f}, slice {volume.slice_numbers[z]}"
+            rows.append(MontageRow(title, volume.array[z, ..., CHANNELS.index(FLAIR)], manual[z], mask[z]))
         write_montage(rows, file)
 
     def dice_of_sites(self) -> dict[str, Dice]:
@@ -242,7 +246,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--cache", type=Path, help="folder for predictions; by default they are thrown away at the end")
     parser.add_argument("--figure", type=Path, help="PNG file for reliability and Dice by site; takes two folds")
-    parser.add_argument("--worst", type=Path, help="PNG file for the worst cases")
+    parser.add_argument("--worst", type=Path, help="PNG file for the worst cases where they are worst")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     return parser.parse_args()
