@@ -66,11 +66,7 @@ class Report:
         _print_table(("case", "fold", PLAIN, FLIP), rows)
 
     def sites(self) -> None:
-        plain = self.dice_of(PLAIN)
-        sites = sorted({item.case.site for item in plain})
-        _print_summary(
-            "site", {site: {i: value for i, value in plain.items() if i.case.site == site} for site in sites}
-        )
+        _print_summary("site", self.dice_of_sites())
 
     def flair(self) -> None:
         _print_summary("images", {"all three": self.dice_of(PLAIN), FLAIR_ALONE: self.dice_of(FLAIR_ALONE)})

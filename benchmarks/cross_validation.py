@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, median
 
+from napari_brainseg.core.evaluation import POOR_DICE
 from napari_brainseg.core.model_folders import INFO_FILE, ModelInfo, read_model_info
 from napari_brainseg.core.runs import RUN_FILE
 
@@ -96,13 +97,15 @@ def report(options: argparse.Namespace) -> None:
     shared = sorted(set.intersection(*(set(folds) for folds in infos.values())))
     first = dice_of(infos[next(iter(infos))], shared)
     print(f"folds {', '.join(shared)}: {len(first)} patients")
-    print("| recipe | changed settings | mean | median | smallest | below 0.6 | difference, patient by patient | s |")
+    print(
+        f"| recipe | changed settings | mean | median | smallest | below {POOR_DICE} | difference, patient by patient | s |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for recipe, folds in infos.items():
         dice = dice_of(folds, shared)
         values, gains = list(dice.values()), [dice[name] - first[name] for name in first]
         error = (sum((gain - mean(gains)) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
-        low = sum(value < 0.6 for value in values)
+        low = sum(value < POOR_DICE for value in values)
         seconds = sum(folds[fold].provenance.seconds for fold in shared)
         print(
             f"| `{recipe}` | `{RECIPES[recipe]}` | {mean(values):.3f} | {median(values):.3f} | {min(values):.2f} "

@@ -58,9 +58,11 @@ left out, nothing cleaned up. In brackets the 95 % interval of the mean, by draw
 {poor}
 
 - Bright places that look like tumour on FLAIR are taken for it: around the ventricles, and at the top of the head.
-- Half of a large, uneven tumour may be missed, and a small one altogether.
+- Large parts of a tumour that is hardly brighter than grey matter may be missed, and a small one altogether.
 - How much of the folded cortex around a tumour counts is a matter of taste, in the masks as well.
 - Scanners, sequences and stages of treatment that this collection does not have were not tested.
+
+![The worst unseen cases, where they are worst](https://raw.githubusercontent.com/napari-brainseg/napari-brainseg/main/docs/images/worst.png)
 
 The page on accuracy in the documentation (`docs/accuracy.md`) looks into them.
 
@@ -69,12 +71,12 @@ The page on accuracy in the documentation (`docs/accuracy.md`) looks into them.
 With the data set unpacked beside it, in one command:
 
 ```
-brainseg train kaggle_3m --config model.json --validation-share 0 --output again
+brainseg train kaggle_3m --config model.json --validation-share 0 --device auto --output again
 ```
 {history}
 Models of folds are made with `--folds folds.json --fold 0` in place of `--validation-share 0`, and
-`python benchmarks/accuracy.py kaggle_3m FOLD_MODEL...` scores them. On another kind of processor the weights come out a
-little different.
+`python benchmarks/accuracy.py kaggle_3m FOLD_MODEL...` scores them and finds the temperature, {temperature:.2f} here, which a
+trained model does not have by itself. On another kind of processor the weights come out a little different.
 """
 
 
@@ -86,6 +88,7 @@ def model_card(info: ModelInfo) -> str:
         cases=len(info.train_cases),
         scored=len(dice),
         table=_table(dice),
+        temperature=info.temperature,
         probability=_say_of_probability(info.temperature),
         poor=f"Below {POOR_DICE}: {len(poor)} of {len(dice)} cases{': ' if poor else ''}{', '.join(poor)}.",
         history="" if not info.provenance.parent_sha256 else "\nIt went on from another model, trained alike before.\n",
@@ -118,8 +121,8 @@ def _say_of_probability(temperature: float) -> str:
             "The probability is that of the network as it was trained: take it for an order, not for a share of voxels."
         )
     return (
-        f"The probability is calibrated: logits are divided by a temperature of {temperature:.2f}, measured on unseen\n"
-        "cases. It holds for the voxels of all cases together; of a case that fails it can be sure and wrong."
+        f"A network is surer than it should be, so its logits are divided by a temperature of {temperature:.2f}, measured on\n"
+        "unseen cases. That helps and is no cure (`docs/accuracy.md`): of a case that fails it can be sure and wrong."
     )
 
 

@@ -140,7 +140,7 @@ def test_probability_is_that_of_the_cpu_but_for_rounding(
     assert difference.mean() < most / 20
 
 
-def test_segmenting_twice_gives_the_same(head: Volume, shipped: TrainedModel) -> None:
+def test_segmenting_twice_gives_nearly_the_same(head: Volume, shipped: TrainedModel) -> None:
     once, again = (segment(head, shipped, SegmentConfig(device="cuda")).probability for _ in range(2))
     np.testing.assert_allclose(once, again, rtol=0, atol=1e-3)
 
@@ -271,14 +271,14 @@ def test_shipped_model_is_fine_tuned(cases: list[Case], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("network", get_args(NetworkName))
-def test_every_network_learns(cases: list[Case], tmp_path: Path, network: Any) -> None:
+def test_every_network_is_trained(cases: list[Case], tmp_path: Path, network: Any) -> None:
     model = ModelConfig(network=network, filters=(16, 32, 48), stem=2)
     trained = train(cases[:2], [], tmp_path / "m", model, RUN.changed({"epochs": 1, "epoch_slices": 16}))
     assert trained.info.epoch == 1
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_other_optimisers_learn(cases: list[Case], tmp_path: Path, optimizer: Any) -> None:
+def test_other_optimisers_are_used(cases: list[Case], tmp_path: Path, optimizer: Any) -> None:
     run = RUN.changed({"epochs": 1, "epoch_slices": 16, "optimizer": optimizer})
     assert train(cases[:2], [], tmp_path / "m", WIDE, run).info.epoch == 1
 

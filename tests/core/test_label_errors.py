@@ -135,3 +135,15 @@ def test_a_slice_with_both_kinds_is_one_item_of_the_queue():
     assert (first.case, first.z, first.slice_number, first.score) == ("a", 2, 3, 90)
     assert first.reasons == (f"{MISSED}: about 50 voxels", f"{TOO_MUCH}: about 40 voxels")
     assert second.case == "b"
+
+
+def test_the_slice_with_most_voxels_of_both_kinds_comes_first():
+    errors = [LabelError("a", 1, 0, MISSED, 60), LabelError("a", 3, 2, MISSED, 50), LabelError("a", 3, 2, TOO_MUCH, 40)]
+    kept = label_errors._largest(errors, DoubtConfig(per_case=1))
+
+    assert kept == errors[1:]
+
+
+def test_no_model_is_refused(cases, tmp_path):
+    with pytest.raises(ValueError, match="give one at least"):
+        find_label_errors(cases[:2], [], Workspace(tmp_path))

@@ -4,6 +4,7 @@ After Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertai
 disagreement with confidence, out of sample. A model that was trained on a mask has learned its errors too.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -114,8 +115,15 @@ def find_label_errors(
         What counts as doubt, and how to segment.
     on_progress : callable
         Called after each batch with the number of cases done; it may raise `Cancelled`.
+
+    Raises
+    ------
+    ValueError
+        If there is no model.
     """
     config = config or DoubtConfig()
+    if not models:
+        raise ValueError("there is no model to look into the masks with: give one at least")
     known = [{patient_of(name) for name in model.info.seen_cases} for model in models]
     errors: list[LabelError] = []
     failed: dict[str, str] = {}
@@ -149,14 +157,15 @@ def find_label_errors(
 
 
 def _largest(errors: Sequence[LabelError], config: DoubtConfig) -> list[LabelError]:
-    """The largest first, of few slices of each case: one that the model fails on would fill the list."""
-    ordered = sorted(errors, key=lambda error: -error.voxels)
+    """Those of the worst slices, of few slices of each case: one that the model fails on would fill the list."""
+    voxels: Counter[tuple[str, int]] = Counter()
+    for error in errors:
+        voxels[error.case, error.z] += error.voxels
     chosen: list[tuple[str, int]] = []
-    for error in ordered:
-        of_case = sum(case == error.case for case, _ in chosen)
-        if (error.case, error.z) not in chosen and of_case < config.per_case and len(chosen) < config.count:
-            chosen.append((error.case, error.z))
-    return [error for error in ordered if (error.case, error.z) in chosen]
+    for case, z in sorted(voxels, key=lambda place: -voxels[place]):
+        if len(chosen) < config.count and sum(case == other for other, _ in chosen) < config.per_case:
+            chosen.append((case, z))
+    return sorted((e for e in errors if (e.case, e.z) in chosen), key=lambda error: -error.voxels)
 
 
 def _errors_of(

@@ -49,6 +49,7 @@ class SegmentationProvenance(Settings):
     case: str
     model: str
     weights_sha256: str
+    temperature: float = 1.0
     settings: SegmentConfig
     postprocess: PostprocessConfig
     device: str

@@ -39,6 +39,7 @@ class ExplanationProvenance(Settings):
     slice_number: int
     model: str
     weights_sha256: str
+    temperature: float = 1.0
     settings: ExplainConfig
     threshold: float
     device: str
@@ -146,6 +147,7 @@ def explain(
         slice_number=volume.slice_numbers[z],
         model=model.info.name,
         weights_sha256=model.info.provenance.weights_sha256,
+        temperature=model.info.temperature,
         settings=config,
         threshold=threshold,
         device=str(device),

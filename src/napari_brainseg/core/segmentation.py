@@ -123,6 +123,7 @@ def segment(
         case=volume.name,
         model=model.info.name,
         weights_sha256=model.info.provenance.weights_sha256,
+        temperature=model.info.temperature,
         settings=config,
         postprocess=postprocessing,
         device=str(runner.device),

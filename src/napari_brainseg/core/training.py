@@ -171,12 +171,12 @@ def train(
             return found
 
         def make() -> tuple[Tensor, ...]:
-            begun = generator.get_state()
+            undrawn = generator.get_state()
             try:
                 images, masks = make_batch(samples, team.share(sampler.draw(generator)), model, device)
                 images, masks = augment(images, masks, config.augmentation, config.window, team.split(generator))
             except RuntimeError:
-                generator.set_state(begun)  # where memory was short, it is called again
+                generator.set_state(undrawn)  # where memory was short, it is called again
                 raise
             return images, masks, generator.get_state()
 

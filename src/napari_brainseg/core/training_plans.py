@@ -5,18 +5,21 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from .augmentation import augment
+from .batches import made_ahead
 from .cases import Case
 from .config import ModelConfig, TrainConfig
-from .devices import choose_training_device
+from .devices import aside, choose_training_device, repeatable
 from .masks import known_areas
 from .models import load_model
 from .networks import create_network, freeze_encoder, read_weights
@@ -120,13 +123,21 @@ def plan_training(
     network.train()
     means, weights = (list(read_weights(one).values()) for one in (averaged, network))
     step_seconds = math.inf
-    for number in range(_STEPS):  # the first one is slow, and so is any that something else gets in the way of
-        began = time.perf_counter()
+
+    def make() -> tuple[Tensor, ...]:
         images, masks = make_batch([sample], sampler.draw(generator), model, device)
-        teach(*augment(images, masks, config.augmentation, config.window, generator), config.learning_rate / 1000)
-        average_weights(means, weights, config.ema)
-        step_seconds = min(step_seconds, time.perf_counter() - began)
-        on_progress(Progress("measuring", number + 1, _STEPS))
+        return augment(images, masks, config.augmentation, config.window, generator)
+
+    with repeatable(device), ThreadPoolExecutor(1) as worker:
+        ended = time.perf_counter()
+        # the first one is slow, and so is any that something else gets in the way of; one more batch, for none is
+        # made beside the last step
+        for number, batch in enumerate(islice(made_ahead(worker, aside(device, make), _STEPS + 1), _STEPS), 1):
+            teach(*batch, config.learning_rate / 1000)
+            average_weights(means, weights, config.ema)
+            began, ended = ended, time.perf_counter()
+            step_seconds = min(step_seconds, ended - began)
+            on_progress(Progress("measuring", number, _STEPS))
     step_bytes = _most_bytes(device.name)
     slice_seconds = _seconds_of_segmenting(sample, model, Runner(network, device, 8, tta=False))
     return TrainingPlan(

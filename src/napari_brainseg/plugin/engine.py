@@ -93,6 +93,7 @@ def segment_in_task(
         case=volume.name,
         model=info.name,
         weights_sha256=info.provenance.weights_sha256,
+        temperature=info.temperature,
         settings=engine.settings,
         postprocess=postprocessing,
         device=engine.device,

@@ -108,7 +108,8 @@ class ResultLayer:
 
     def fits(self, volume: Volume, provenance: SegmentationProvenance) -> bool:
         """Whether slices made so may join these: those of two models are not put together."""
-        ours, theirs = ((one.weights_sha256, one.settings.tta) for one in (self.provenance, provenance))
+        made = (self.provenance, provenance)
+        ours, theirs = ((one.weights_sha256, one.temperature, one.settings.tta) for one in made)
         return ours == theirs and self.volume.shape == volume.shape
 
     def begin(self) -> None:

@@ -201,7 +201,7 @@ class ReviewWidget(ReviewForm):
         self.changed.emit()
 
     def _leave(self) -> None:
-        """Save what is not saved yet, and lock the layer: what is painted while nobody follows it would be lost."""
+        """Save what is not saved yet, and let nobody paint in the layer meanwhile: it would be lost."""
         if self.autosave and self._clock and self.correction:
             if not self.autosave.stop():
                 show_error(f"The last corrections of {self.correction.volume.name} could not be saved in time.")
