@@ -88,7 +88,7 @@ def said(folder: Path) -> str:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Print a row for each recipe over the folds that all of those named have, and the difference to the first."""
+    """Print a row for each recipe over the folds that all of those named have, and the difference to the first by patient."""
     infos = {recipe: found(options, recipe) for recipe in options.recipes}
     infos = {recipe: folds for recipe, folds in infos.items() if folds}
     if not infos:
@@ -97,9 +97,8 @@ def report(options: argparse.Namespace) -> None:
     shared = sorted(set.intersection(*(set(folds) for folds in infos.values())))
     first = dice_of(infos[next(iter(infos))], shared)
     print(f"folds {', '.join(shared)}: {len(first)} patients")
-    print(
-        f"| recipe | changed settings | mean | median | smallest | below {POOR_DICE} | difference, patient by patient | s |"
-    )
+    names = ("recipe", "changed settings", "mean", "median", "smallest", f"below {POOR_DICE}", "difference", "s")
+    print(f"| {' | '.join(names)} |")
     print("|---|---|---|---|---|---|---|---|")
     for recipe, folds in infos.items():
         dice = dice_of(folds, shared)

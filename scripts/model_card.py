@@ -75,8 +75,9 @@ brainseg train kaggle_3m --config model.json --validation-share 0 --device auto 
 ```
 {history}
 Models of folds are made with `--folds folds.json --fold 0` in place of `--validation-share 0`, and
-`python benchmarks/accuracy.py kaggle_3m FOLD_MODEL...` scores them and finds the temperature, {temperature:.2f} here, which a
-trained model does not have by itself. On another kind of processor the weights come out a little different.
+`python benchmarks/accuracy.py kaggle_3m FOLD_MODEL...` scores them and finds the temperature,
+{temperature:.2f} here, which a trained model does not have by itself. On another kind of processor the weights come out a
+little different.
 """
 
 
@@ -121,8 +122,8 @@ def _say_of_probability(temperature: float) -> str:
             "The probability is that of the network as it was trained: take it for an order, not for a share of voxels."
         )
     return (
-        f"A network is surer than it should be, so its logits are divided by a temperature of {temperature:.2f}, measured on\n"
-        "unseen cases. That helps and is no cure (`docs/accuracy.md`): of a case that fails it can be sure and wrong."
+        f"A network is surer than it should be, so its logits are divided by a temperature of {temperature:.2f},\n"
+        "measured on unseen cases. That helps and is no cure (`docs/accuracy.md`): of a case that fails it can be sure and wrong."
     )
 
 

@@ -125,15 +125,16 @@ def plan_training(
     step_seconds = math.inf
 
     def make() -> tuple[Tensor, ...]:
-        images, masks = make_batch([sample], sampler.draw(generator), model, device)
-        return augment(images, masks, config.augmentation, config.window, generator)
+        stored = make_batch([sample], sampler.draw(generator), model, device)
+        return augment(*stored, config.augmentation, config.window, generator)
 
     with repeatable(device), ThreadPoolExecutor(1) as worker:
         ended = time.perf_counter()
         # the first one is slow, and so is any that something else gets in the way of; one more batch, for none is
         # made beside the last step
         for number, batch in enumerate(islice(made_ahead(worker, aside(device, make), _STEPS + 1), _STEPS), 1):
-            teach(*batch, config.learning_rate / 1000)
+            images, masks = batch
+            teach(images, masks, config.learning_rate / 1000)
             average_weights(means, weights, config.ema)
             began, ended = ended, time.perf_counter()
             step_seconds = min(step_seconds, ended - began)
