@@ -88,7 +88,7 @@ def said(folder: Path) -> str:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Print a row for each recipe over the folds that all of those named have, and the difference to the first by patient."""
+    """Print a row for each recipe over the folds that all of those named have, and the difference to the first."""
     infos = {recipe: found(options, recipe) for recipe in options.recipes}
     infos = {recipe: folds for recipe, folds in infos.items() if folds}
     if not infos:

@@ -76,8 +76,8 @@ brainseg train kaggle_3m --config model.json --validation-share 0 --device auto 
 {history}
 Models of folds are made with `--folds folds.json --fold 0` in place of `--validation-share 0`, and
 `python benchmarks/accuracy.py kaggle_3m FOLD_MODEL...` scores them and finds the temperature,
-{temperature:.2f} here, which a trained model does not have by itself. On another kind of processor the weights come out a
-little different.
+{temperature:.2f} here, which a trained model does not have by itself. On another kind of processor the weights come out
+a little different.
 """
 
 
@@ -123,7 +123,8 @@ def _say_of_probability(temperature: float) -> str:
         )
     return (
         f"A network is surer than it should be, so its logits are divided by a temperature of {temperature:.2f},\n"
-        "measured on unseen cases. That helps and is no cure (`docs/accuracy.md`): of a case that fails it can be sure and wrong."
+        "measured on unseen cases. That helps and is no cure (`docs/accuracy.md`): of a case that fails it can be sure\n"
+        "and wrong."
     )
 
 
