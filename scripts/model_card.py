@@ -123,8 +123,8 @@ def _say_of_probability(temperature: float) -> str:
         )
     return (
         f"A network is surer than it should be, so its logits are divided by a temperature of {temperature:.2f},\n"
-        "measured on unseen cases. That helps and is no cure (`docs/accuracy.md`): of a case that fails it can be sure\n"
-        "and wrong."
+        "measured on unseen cases. That helps and is no cure (`docs/accuracy.md`): of a case that fails it can be\n"
+        "sure and wrong."
     )
 
 
