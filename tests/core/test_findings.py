@@ -130,6 +130,15 @@ def test_pixels_count_for_duplicates_and_not_how_they_are_stored(data):
     assert places(check(data)) == [("duplicate across patients", "bert", 3)]
 
 
+def test_empty_images_with_different_specks_are_no_duplicates(data):
+    for number in (1, 2):
+        speck = np.zeros((*SHAPE[1:], 3), np.uint8)
+        speck[5, 4 * number + 1] = 90
+        tifffile.imwrite(image(data, number), speck, photometric="rgb", metadata=None)
+
+    assert not [item for item in check(data) if "duplicate" in item.kind]
+
+
 def test_empty_images_are_told_together_and_are_no_duplicates(data):
     for number in (1, 2):
         tifffile.imwrite(image(data, number), np.full((*SHAPE[1:], 3), 7, np.uint8), photometric="rgb", metadata=None)
