@@ -77,7 +77,8 @@ def _draw(name: str, exploration: Exploration, theme: Theme, width: int, ratio: 
     for spare in axes[count:]:
         spare.set_axis_off()
     draw(figure, axes[:count], exploration)
-    for axis in figure.axes:
+    drawn: list[Any] = [*figure.axes, *(child for axis in figure.axes for child in axis.child_axes)]
+    for axis in drawn:
         _colour(axis, theme.text)
     return figure
 
@@ -171,7 +172,8 @@ def _draw_positions(figure: Figure, axes: list[Axes], exploration: Exploration) 
         axis.contour(head, levels=[0.5], colors=["white"], linewidths=0.8)
     axis.set(xticks=[], yticks=[], xlabel="white: where most heads end")
     axis.set_frame_on(False)
-    figure.colorbar(shown, ax=axis, label="Slices with tumour (%)")
+    axis.set_anchor("W")
+    figure.colorbar(shown, cax=axis.inset_axes((1.05, 0, 0.05, 1)), label="Slices with tumour (%)")
 
 
 def _draw_patients(figure: Figure, axes: list[Axes], exploration: Exploration) -> None:
