@@ -581,6 +581,30 @@ def test_segmenting_again_fills_only_what_nobody_has_touched(
     )
 
 
+def test_another_threshold_fills_only_what_nobody_has_touched(viewer, tab, settle, predicted, qtbot, workspace, volume):
+    viewer.dims.set_current_step(0, 2)
+    tab.accept()
+    stroke(tab.layer, 3)
+    settle(tab)
+    before = np.array(tab.layer.data)
+    tab.fill_box.setChecked(False)  # nobody is asked about edited slices while a slider moves
+    predicted.probability[:, 30:34] = 0.4
+    for threshold in (0.45, 0.35):
+        predicted.apply(predicted.settings.changed({"threshold": threshold}))
+    qtbot.waitUntil(lambda: "filled" in tab.done_line.text(), timeout=5000)
+    settle(tab)
+
+    for z in range(6):
+        expected = before[z] if z in (2, 3) else predicted.predicted[z]
+        assert np.array_equal(tab.layer.data[z], expected)
+    assert predicted.predicted[0, 30:34].all()
+    assert sorted(on_disk(workspace, volume).planes) == [2, 3]
+
+    tab.layer.undo()
+    settle(tab)
+    assert np.array_equal(tab.layer.data, before)
+
+
 @pytest.mark.parametrize("answer", ["Yes", "No"])
 def test_edited_slices_are_replaced_only_if_a_person_says_so(
     viewer, tab, settle, predicted, segment_again, workspace, volume, monkeypatch, answer

@@ -1,4 +1,4 @@
-"""What becomes of a correction when its case is segmented again: nothing that a person has done is replaced."""
+"""What becomes of a correction when its prediction is another one: nothing that a person has done is replaced."""
 
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _IN_STROKE = 200
 """Milliseconds until a stroke may have ended."""
+
+_AT_REST = 300
+"""Milliseconds until a threshold that is being moved is taken to be the new one."""
 
 
 class RefillBox(QCheckBox):
@@ -42,6 +45,7 @@ class RefillBox(QCheckBox):
         self.result: ResultLayer | None = None
         """The prediction of the images."""
         self._viewer = viewer
+        self._is_new = False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._fill)
@@ -55,30 +59,38 @@ class RefillBox(QCheckBox):
         self.result = result
         if result:
             result.ended.connect(self._segmented)
+            result.remade.connect(self._remade)
         self.replaced.emit()
 
     def let_go(self) -> None:
         """Wait no longer."""
         self._soon.stop()
+        self._is_new = False
         if self.result:
             self.result.ended.disconnect(self._segmented, missing_ok=True)
+            self.result.remade.disconnect(self._remade, missing_ok=True)
         self.result = None
 
     def _segmented(self) -> None:
+        self._is_new = True
         self._soon.start(0)  # once the Segment tab is done with it
+
+    def _remade(self) -> None:
+        self._soon.start(_AT_REST)
 
     def _fill(self) -> None:
         result, correction = self.result, self.correction
         if not (result and result.is_shown and correction):
             return
-        replace = not self.isChecked() and _may_replace(self, correction)
+        replace = self._is_new and not self.isChecked() and _may_replace(self, correction)
         try:
             filled, edited = correction.fill(result, replace_edited=replace)
         except ValueError:  # a stroke is being drawn
             self._soon.start(_IN_STROKE)
             return
-        result.layer.visible = False
-        correction.take_brush()
+        if self._is_new:
+            self._is_new = result.layer.visible = False
+            correction.take_brush()
         self.filled.emit(len(filled), edited)
 
 

@@ -61,6 +61,8 @@ class ResultLayer:
 
     ended = Signal()
     """A run is over: no more slices come."""
+    remade = Signal()
+    """The mask of a run that is over was made anew, by another threshold or clean-up."""
 
     def __init__(
         self,
@@ -141,6 +143,8 @@ class ResultLayer:
         spared = self.spare_edits()
         self._write(postprocess(self.probability, settings), slice(None))
         self._note_provenance()
+        if not self.is_filling:
+            self.remade.emit()
         return spared
 
     def spare_edits(self) -> bool:
