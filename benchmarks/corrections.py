@@ -262,12 +262,14 @@ def _compare_with_random(dice: dict[str, np.ndarray], counts: list[int]) -> None
         print(f"to reach the Dice that random ends with, {target:.3f}, {strategy} needs: {share}")
         if strategy != "random":
             gains = (values - dice["random"])[:, 1:]
-            by_seed = gains.mean(axis=1)
-            error = by_seed.std(ddof=1) / len(by_seed) ** 0.5 if len(by_seed) > 1 else float("nan")
-            print(
-                f"  above random by {by_seed.mean():+.4f}, standard error over seeds {error:.4f}; "
-                f"in {(gains > 0).sum()} of {gains.size} rounds"
-            )
+            parts = {f"after {count} slices": gains[:, [n]] for n, count in enumerate(counts[1:])}
+            for when, part in (parts | {"over all rounds": gains}).items():
+                by_seed = part.mean(axis=1)
+                error = by_seed.std(ddof=1) / len(by_seed) ** 0.5 if len(by_seed) > 1 else float("nan")
+                print(
+                    f"  above random {when} by {by_seed.mean():+.4f}, standard error over seeds {error:.4f}; "
+                    f"in {(part > 0).sum()} of {part.size} rounds"
+                )
 
 
 def _place(item: Round) -> tuple[str, int]:
@@ -335,7 +337,7 @@ def main() -> None:
                 file.write(json.dumps(vars(item)) + "\n")
             rounds.append(item)
             print(f"seed {seed}, {item.strategy}, {item.slices} slices: {item.mean:.4f}", flush=True)
-    report(rounds, options.strategies)
+    report([item for item in rounds if item.strategy in ("none", *options.strategies)], options.strategies)
 
 
 if __name__ == "__main__":
