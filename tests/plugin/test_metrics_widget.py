@@ -90,7 +90,7 @@ def says(qtbot):
         def shown() -> bool:
             return bool(tab.comparison) and not tab.is_measuring and tab.report().volume == scores
 
-        qtbot.waitUntil(shown, timeout=10_000)
+        qtbot.waitUntil(shown, timeout=30_000)
         assert tab.headline.text() == expected
         stacks = (mask.data.reshape(-1, *mask.data.shape[-2:]) for mask in (prediction, reference))
         assert tab.report().slices == score_slices(*stacks, None, ScoreConfig(empty=tab.empty.value))
