@@ -271,8 +271,9 @@ class Canvas:
         self.qtbot.mouseMove(self.native, first)
         self.qtbot.mousePress(self.native, Qt.MouseButton.LeftButton, pos=first)
         for place in others:
+            self.qtbot.wait(30)  # VisPy drops a move that follows another, or the one before the press, too soon
             self._move(place)
-            self.qtbot.wait(30)  # napari and VisPy drop moves in quick succession
+            self.qtbot.wait(30)  # napari passes it on a little later
         self.qtbot.mouseRelease(self.native, Qt.MouseButton.LeftButton, pos=[first, *others][-1])
 
     def _move(self, place: QPoint) -> None:
