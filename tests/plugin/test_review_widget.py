@@ -308,7 +308,10 @@ def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, w
     tab.close()
     assert list(on_disk(workspace, volume).planes) == [2]
     assert not {"N", "Shift+N", "Shift+A", "Shift+F"} & set(map(str, viewer.keymap))
-    assert not layer.editable  # nobody would save what is painted now
+    assert not layer.editable  # nobody would save what is painted or undone now
+    corrected = np.array(layer.data)
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, corrected)
 
     again = open_tab(viewer)
     assert again.layer is layer

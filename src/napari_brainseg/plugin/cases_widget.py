@@ -31,7 +31,7 @@ from .correction_layer import save_corrections
 from .explore_page import ExplorePage
 from .layers import sample_folder
 from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
-from .tabs import raise_tab
+from .tabs import is_closing, raise_tab
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ class CasesWidget(QWidget):
 
     def event(self, event: QEvent) -> bool:
         """Stop all work when the tab is closed."""
-        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+        if is_closing(self, event):
             self._tasks.stop()
             self.explore_page.close_tasks()
         return bool(super().event(event))

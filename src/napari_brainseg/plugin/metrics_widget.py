@@ -26,7 +26,9 @@ from .mask_picker import MaskPicker, Pair, spacing_of, why_not
 from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
 from .metrics_report import ScoreReport, shown, to_csv, to_markdown, write_report
 from .result_layer import ResultLayer, result_of
+from .tabs import is_closing
 from .task import Task, Tasks
+from .viewer_keys import ViewerKeys
 
 if TYPE_CHECKING:
     from .strip_plot import StripPlot
@@ -128,7 +130,7 @@ class MetricsWidget(MetricsForm):
 
     def event(self, event: QEvent) -> bool:
         """Let go of the viewer when the tab is closed."""
-        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+        if is_closing(self, event):
             self._shut_down()
         return bool(super().event(event))
 
@@ -314,13 +316,12 @@ class MetricsWidget(MetricsForm):
         self.save_button.clicked.connect(self._save)
         self.viewer.dims.events.current_step.connect(self._show_slice)
         self.viewer.events.theme.connect(self._follow_theme)
-        self._keys = {
-            NEXT_KEY: lambda _: self.step(1),
-            PREVIOUS_KEY: lambda _: self.step(-1),
-            SHOW_KEY: lambda _: self.show_disagreement.click(),
+        actions = {
+            NEXT_KEY: lambda: self.step(1),
+            PREVIOUS_KEY: lambda: self.step(-1),
+            SHOW_KEY: self.show_disagreement.click,
         }
-        for key, action in self._keys.items():
-            self.viewer.bind_key(key, action, overwrite=True)
+        self._keys = ViewerKeys(self.viewer, actions)
 
     def _look_and_rest(self) -> None:
         started = perf_counter()
@@ -390,9 +391,7 @@ class MetricsWidget(MetricsForm):
         self._drop_overlay()
         self.viewer.dims.events.current_step.disconnect(self._show_slice)
         self.viewer.events.theme.disconnect(self._follow_theme)
-        for key, action in self._keys.items():
-            if action in self.viewer.keymap.values():  # else another Metrics tab has taken the key over
-                self.viewer.bind_key(key, None, overwrite=True)
+        self._keys.let_go()
 
 
 def _load_plot(_: Task) -> "type[StripPlot]":

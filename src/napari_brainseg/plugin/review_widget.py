@@ -28,8 +28,9 @@ from .review_form import CORRECT, GO_ON, ReviewForm
 from .review_queue import ReviewQueue
 from .review_rounds import ReviewRounds
 from .review_steps import describe_case, describe_saved, describe_slice, next_slice, to_review
-from .tabs import find_tab
+from .tabs import find_tab, is_closing
 from .task import Tasks
+from .viewer_keys import ViewerKeys
 
 NEXT, RETRAINING = "What to correct next", "Retrain"
 _LOOKING = "Looking for corrections..."
@@ -207,7 +208,7 @@ class ReviewWidget(ReviewForm):
                 show_error(f"The last corrections of {self.correction.volume.name} could not be saved in time.")
             self._clock.stop()
             self.tools.set_layer(None)
-            self.correction.layer.editable = False
+            self.correction.layer.editable = False  # napari forgets its undo history, too
             for part in (self.autosave, self._clock):
                 part.deleteLater()
         self.correction = self.autosave = self._clock = None
@@ -363,7 +364,7 @@ class ReviewWidget(ReviewForm):
 
     def event(self, event: QEvent) -> bool:
         """Save and let go of the viewer when the tab is closed."""
-        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+        if is_closing(self, event):
             self._shut_down()
         return bool(super().event(event))
 
@@ -412,14 +413,13 @@ class ReviewWidget(ReviewForm):
         application = QCoreApplication.instance()
         if application:
             application.aboutToQuit.connect(self._flush)
-        self._keys = {
-            "Shift-A": lambda _: self.accept(),
-            "Shift-F": lambda _: self.flag(),
-            "N": lambda _: self.step(1),
-            "Shift-N": lambda _: self.step(-1),
+        actions = {
+            "Shift-A": self.accept,
+            "Shift-F": self.flag,
+            "N": lambda: self.step(1),
+            "Shift-N": lambda: self.step(-1),
         }
-        for key, action in self._keys.items():
-            self.viewer.bind_key(key, action, overwrite=True)
+        self._keys = ViewerKeys(self.viewer, actions)
 
     def _shut_down(self) -> None:
         self._leave()
@@ -436,9 +436,7 @@ class ReviewWidget(ReviewForm):
         for signal in self._signals:
             signal.disconnect(self._refresh)
         self.viewer.layers.selection.events.active.disconnect(self._follow_selection)
-        for key, action in self._keys.items():
-            if action in self.viewer.keymap.values():  # else another Review tab has taken the key over
-                self.viewer.bind_key(key, None, overwrite=True)
+        self._keys.let_go()
 
 
 def _read(workspace: Workspace, volume: Volume, _: Any) -> Corrections:

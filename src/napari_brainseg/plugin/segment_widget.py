@@ -29,8 +29,9 @@ from .result_controls import ResultControls, kept
 from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
 from .sources import set_spacing
-from .tabs import show_tab
+from .tabs import is_closing, show_tab
 from .task import Task, Tasks
+from .viewer_keys import ViewerKeys
 
 if TYPE_CHECKING:
     from ..core.results import SegmentationProvenance
@@ -139,7 +140,7 @@ class SegmentWidget(SegmentForm):
 
     def event(self, event: QEvent) -> bool:
         """Stop all work when the tab is closed."""
-        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+        if is_closing(self, event):
             self._shut_down()
         return bool(super().event(event))
 
@@ -237,8 +238,7 @@ class SegmentWidget(SegmentForm):
         self.copy_button.clicked.connect(self._copy_command)
         self.correct_button.clicked.connect(self._correct)
         self.spacing_button.clicked.connect(self._set_spacing)
-        self._run_by_key = lambda _: self.run()
-        self.viewer.bind_key(_KEY, self._run_by_key, overwrite=True)
+        self._keys = ViewerKeys(self.viewer, {_KEY: self.run})
 
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab."""
@@ -251,8 +251,7 @@ class SegmentWidget(SegmentForm):
         self.picker.let_go()
         self.results.let_go()
         self._prepare.cancel()
-        if self._run_by_key in self.viewer.keymap.values():  # else another Segment tab has taken the key over
-            self.viewer.bind_key(_KEY, None, overwrite=True)
+        self._keys.let_go()
 
     def _images_chosen(self) -> None:
         closed = self.is_running and self._segmenting not in self.viewer.layers

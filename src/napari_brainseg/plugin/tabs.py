@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from npe2 import PluginManager
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ def raise_tab(viewer: "napari.Viewer", name: str) -> None:
     if (dock := _dock_of(viewer, name)) is not None:
         dock.show()
         dock.raise_()
+
+
+def is_closing(tab: QWidget, event: QEvent) -> bool:
+    """Whether an event of a tab says that it is being closed, or taken out of the window for good."""
+    return event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and tab.parent() is None)
 
 
 def _full_name(name: str) -> str:

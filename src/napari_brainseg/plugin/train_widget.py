@@ -16,7 +16,7 @@ from ..core.rounds import adopt, workspace_of
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
 from .columns import Column
 from .sentences import as_sentence
-from .tabs import show_tab
+from .tabs import is_closing, show_tab
 from .task import Tasks
 from .train_command import TrainingRequest, resume_arguments
 from .train_farewell import CloseQuestion, ask
@@ -142,7 +142,7 @@ class TrainWidget(Column):
 
     def event(self, event: QEvent) -> bool:
         """Let go of everything but the training when the tab is closed."""
-        if event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and self.parent() is None):
+        if is_closing(self, event):
             self._shut_down()
         return bool(super().event(event))
 
