@@ -129,6 +129,14 @@ def test_the_process_of_a_run_can_be_ended(make_run, sleeper):
     end_at_once(state)  # which is no error
 
 
+def test_a_training_on_another_computer_is_not_ended_here(make_run, sleeper):
+    state = RunReader(make_run("run", pid=sleeper.pid, host="far away")).look().state
+    with pytest.raises(OSError, match="the training runs on far away: end it there"):
+        end_at_once(state)
+
+    assert sleeper.poll() is None
+
+
 def test_the_last_words_of_a_long_log_are_found(tmp_path):
     (tmp_path / "train.log").write_text("step\n" * 5000 + "the end\n")
 

@@ -1,5 +1,6 @@
 """The training as a process of its own, which outlives the window."""
 
+import platform
 import sys
 from pathlib import Path
 
@@ -41,10 +42,12 @@ def end_at_once(state: RunState) -> None:
     Raises
     ------
     OSError
-        If this is not allowed.
+        If it is on another computer, where its number is that of something else, or this is not allowed.
     """
     if not is_alive(state):
         return
+    if state.host != platform.node():
+        raise OSError(f"the training runs on {state.host}: end it there")
     try:
         psutil.Process(state.pid).kill()
     except psutil.NoSuchProcess:
