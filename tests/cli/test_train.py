@@ -57,12 +57,14 @@ def test_two_epochs_give_a_model_with_its_scores_and_where_it_comes_from(train, 
     assert told.out.splitlines()[-1].startswith(f"{output}: mean Dice per volume {dice:.3f}, ")
 
 
-def test_the_command_is_recorded_as_it_was_typed(train, patients, output):
+def test_the_command_is_recorded_as_it_was_typed_and_where(train, patients, output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     train(patients)
     command = read_model_info(output).provenance.command
 
     assert command.startswith(f"brainseg train {patients} --output {output} --filters 4 ")
     assert command.endswith("--epochs 2")
+    assert read_run(output).directory == str(tmp_path)
 
 
 def test_the_trained_model_can_be_segmented_with(train, brainseg, patients, output, tmp_path):

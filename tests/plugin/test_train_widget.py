@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 from napari_brainseg.core import colours
 from napari_brainseg.core.config import ModelConfig
 from napari_brainseg.core.model_folders import ModelInfo, read_model_info
-from napari_brainseg.core.runs import is_stop_asked, read_previews, read_run
+from napari_brainseg.core.runs import is_stop_asked, read_previews, read_run, write_run
 from napari_brainseg.core.training_pace import MeasuredPace
 from napari_brainseg.plugin import train_farewell, train_figure, train_setup, train_widget
 from napari_brainseg.plugin.tabs import show_tab
@@ -168,6 +168,17 @@ def test_a_training_is_stopped_and_resumed(ready, qtbot):
     page.resume_button.click()
     qtbot.waitUntil(lambda: ready.is_under_way and len(ready.view.history) > epochs, timeout=120_000)
     assert page.resume_button.isHidden()
+
+
+def test_a_run_begun_in_a_terminal_is_resumed_where_its_relative_paths_start(tab, watch, make_run, patients, qtbot):
+    folder = make_run("run", status="stopped")
+    command = f"brainseg train {patients.name} --output {folder}"
+    changes = {"command": command, "directory": str(patients.parent), "parent": None, "train_cases": ("nobody",)}
+    write_run(folder, read_run(folder).model_copy(update=changes))
+    watch(folder).resume_button.click()
+    wait_for(qtbot, tab, "failed")
+
+    assert tab.view.message.startswith(f"nobody is not among the usable cases of {patients.name}")
 
 
 def test_a_stop_in_the_first_moments_is_not_forgotten(ready, qtbot):

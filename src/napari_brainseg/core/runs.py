@@ -51,6 +51,7 @@ class Run(Settings):
     parent_sha256: str | None = None
     parent: str | None = Field(None, description="The model to start from, as it was given.")
     command: str = ""
+    directory: str = Field("", description="Where the command was given, which its relative paths start from.")
 
 
 class RunState(Settings):

@@ -103,7 +103,7 @@ def train(
     config = config or TrainConfig.default(fine_tunes=parent is not None)
     start = load_model(parent) if parent else None
     run = _run_of(train_cases, validation_cases, model, config, start.info if start else None).model_copy(
-        update={"parent": _place_of(parent) if parent else None, "command": command}
+        update={"parent": _place_of(parent) if parent else None, "command": command, "directory": str(Path.cwd())}
     )
     check_folder(output, run, before)
     device = choose_training_device(config.device, config.threads, config.precision)

@@ -13,10 +13,10 @@ from .train_command import LOG_FILE
 _TAIL_BYTES = 4096
 
 
-def start_training(arguments: list[str], output: Path) -> int:
+def start_training(arguments: list[str], output: Path, directory: str = "") -> int:
     """Start ``brainseg`` with these arguments, apart from this process, and return its number.
 
-    What it prints goes to a log in the run folder.
+    What it prints goes to a log in the run folder. Relative paths start from `directory`, or else beside that folder.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def start_training(arguments: list[str], output: Path) -> int:
     process = QProcess()
     process.setProgram(sys.executable)
     process.setArguments(["-m", "napari_brainseg", *arguments])
-    process.setWorkingDirectory(str(output.parent))
+    process.setWorkingDirectory(directory or str(output.parent))
     process.setProcessChannelMode(QProcess.ProcessChannelMode.MergedChannels)
     process.setStandardOutputFile(str(output / LOG_FILE), QProcess.OpenModeFlag.Append)
     started, number = process.startDetached()

@@ -111,7 +111,7 @@ class TrainWidget(Column):
         except ValueError as error:
             self._fail(error)
         else:
-            self._launch(arguments, self.view.folder)
+            self._launch(arguments, self.view.folder, self.view.run.directory)
 
     def use_model(self) -> None:
         """Choose the model that came of the run in the Segment tab, and adopt it if it belongs to a workspace."""
@@ -169,10 +169,10 @@ class TrainWidget(Column):
 
     # the run
 
-    def _launch(self, arguments: list[str], output: Path) -> None:
+    def _launch(self, arguments: list[str], output: Path, directory: str = "") -> None:
         since = datetime.now(UTC)
         try:
-            pid = start_training(arguments, output)
+            pid = start_training(arguments, output, directory)
         except OSError as error:
             self._fail(error)
         else:
