@@ -378,6 +378,15 @@ def test_after_an_error_it_is_tried_again_by_itself(tab, settle, qtbot, full_dis
     assert list(on_disk(workspace, volume).planes) == [2]
 
 
+def test_where_the_corrections_of_a_closed_tab_are_kept_is_said_by_the_next(tab, viewer, open_tab, tmp_path):
+    tab.correction.corrections.workspace = Workspace(tmp_path / "theirs")
+    tab.close()
+    place = open_tab(viewer).place
+
+    assert place.line.text() == "Kept in theirs"
+    assert str(tmp_path / "theirs") in place.line.toolTip()
+
+
 def test_what_is_undone_while_the_disk_is_full_is_not_saved_later(tab, settle, qtbot, full_disk, workspace, volume):
     stroke(tab.layer, 2)
     qtbot.waitUntil(lambda: bool(tab.error_line.text()), timeout=5000)

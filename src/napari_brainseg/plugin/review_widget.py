@@ -162,7 +162,7 @@ class ReviewWidget(ReviewForm):
         left = next((one for one in found if one and self._images and one.is_of(self._images)), None)
         self._tasks.drop("read")
         if left:
-            self.place.workspace = left.corrections.workspace
+            self.place.take_over(left.corrections.workspace)
             self._adopt(left)
         elif self.volume and self.workspace:
             self._why_not = _LOOKING

@@ -44,6 +44,11 @@ class WorkspaceChoice(QWidget):
         self.workspace = workspace_for(data) if data else None
         self._say()
 
+    def take_over(self, workspace: Workspace) -> None:
+        """Keep corrections where those of this case are kept already, which is no choice for the data set."""
+        self.workspace = workspace
+        self._say()
+
     def choose(self, folder: Path | str) -> None:
         """Keep corrections in this folder from now on.
 
@@ -57,8 +62,7 @@ class WorkspaceChoice(QWidget):
             check_workspace(folder, find_cases(self._volume.source))
         if data := self.data_folder:
             self._settings.setValue(_key(data), str(folder))
-        self.workspace = Workspace(folder)
-        self._say()
+        self.take_over(Workspace(folder))
         self.changed.emit()
 
     def allow(self, why_not: str | None) -> None:
