@@ -135,6 +135,15 @@ def test_exploring_can_be_cancelled_and_begun_again(qtbot, open_page, data, gate
     qtbot.waitUntil(lambda: page.exploration is not None, timeout=60_000)
 
 
+def test_exploring_goes_on_where_it_was_asked_for_again(open_page, data):
+    widget = open_page(data, wait=False)
+    exploring = widget.explore_page._tasks["explore"]
+    widget.explore_page.back_button.click()
+    widget.explore_button.click()
+
+    assert widget.explore_page._tasks["explore"] is exploring
+
+
 def test_back_to_the_table(open_page, data):
     widget = open_page(data)
 

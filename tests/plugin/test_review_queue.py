@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from napari.layers import Layer
 from qtpy.QtCore import QSettings
 
 from napari_brainseg.core.cases import find_cases
@@ -16,6 +17,7 @@ from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.core.workspaces import default_workspace
 from napari_brainseg.plugin.cases_widget import CasesWidget
 from napari_brainseg.plugin.layer_metadata import volume_of
+from napari_brainseg.plugin.layers import read_layers
 from napari_brainseg.plugin.result_layer import ResultLayer
 from napari_brainseg.plugin.review_queue import ALL_CASES, FIND
 from napari_brainseg.plugin.review_widget import ReviewWidget
@@ -76,6 +78,18 @@ def test_the_slice_that_the_model_is_least_sure_of_comes_first(tab):
     assert tab.queue.table.item(0, 1).text().startswith("uncertain: about 180 voxels")
     assert tab.order == tuple(item.z for item in tab.queue.items)
     assert tab.queue.line.text() == f"{len(tab.queue.items)} slices of 1 case."
+
+
+def test_a_slice_without_a_mask_file_does_not_differ_from_the_manual_mask(tab, viewer, add_layers, data):
+    for z in range(6):
+        (data / "anna" / f"anna_{z + 1}_mask.tif").rename(data / f"{z}.tif")
+    (data / "2.tif").rename(data / "anna" / "anna_3_mask.tif")
+    manual = read_layers(str(data / "anna"))[-1]
+    manual[1]["metadata"]["brainseg"]["volume"] = tab.volume
+    viewer.add_layer(Layer.create(*manual))
+    tab.queue.find_button.click()
+
+    assert {item.z for item in tab.queue.items if any("manual" in reason for reason in item.reasons)} == {2}
 
 
 def test_a_click_goes_to_the_slice_and_next_follows_the_list(tab, viewer, qtbot):

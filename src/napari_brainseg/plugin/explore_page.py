@@ -107,8 +107,8 @@ class ExplorePage(QWidget):
         self._update()
 
     def show_folder(self, folder: Path, cases: Sequence[Case]) -> None:
-        """Explore these cases, unless that was done already."""
-        if list(cases) != list(self._cases) or self.exploration is None:
+        """Explore these cases, unless that was done already or is being done."""
+        if list(cases) != list(self._cases) or (self.exploration is None and not self.is_busy):
             self._folder, self._cases = folder, cases
             self.title.setText(folder.name)
             self._begin()

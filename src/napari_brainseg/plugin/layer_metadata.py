@@ -19,10 +19,11 @@ METADATA = "brainseg"
 
 ``volume``: the `Volume` of the case; ``kind``: "image", "manual", "prediction", "correction", "disagreement",
 "probability", "uncertainty" or "saliency"; ``channel``: an image's sequence; ``images``: the layer that was explained;
-``original``: a mask before edits, or as it was saved last; ``provenance``: how a prediction or a map was made, and of a
-prediction which slices are done (``slices``, positions along Z) and whether that are all that were wanted
-(``finished``); ``result``: what a prediction is tuned with; ``correction``: where corrections are kept; ``spacing``:
-the voxel size that a person gave a plain image; ``description``: what a map shows.
+``original``: a mask before edits, or as it was saved last; ``known``: of which slices a manual mask says something;
+``provenance``: how a prediction or a map was made, and of a prediction which slices are done (``slices``, positions
+along Z) and whether that are all that were wanted (``finished``); ``result``: what a prediction is tuned with;
+``correction``: where corrections are kept; ``spacing``: the voxel size that a person gave a plain image;
+``description``: what a map shows.
 """
 
 

@@ -10,7 +10,7 @@ from ..core import colours
 from ..core.cases import Case, find_cases, is_stack
 from ..core.config import CHANNELS, FLAIR
 from ..core.exploration import tissue_range
-from ..core.masks import read_mask, write_mask, write_mask_file
+from ..core.masks import read_truth, write_mask, write_mask_file
 from ..core.phantom import SAMPLE_CASES, make_phantom, write_phantom_cases
 from ..core.volumes import Array, Spacing, Volume, read_volume
 from .layer_metadata import METADATA, Role, notes, role_of
@@ -83,9 +83,9 @@ def case_layers(case: Case) -> list[LayerData]:
         If a file of it cannot be used; the message names it.
     """
     volume = read_volume(case)
-    mask = read_mask(case, volume)
+    truth = read_truth(case, volume)
     layers = image_layers(volume)
-    return layers if mask is None else [*layers, mask_layer(mask, volume, "manual")]
+    return [*layers, mask_layer(truth.mask, volume, "manual", known=truth.known)] if truth.known.any() else layers
 
 
 def image_layers(volume: Volume) -> list[LayerData]:
@@ -108,7 +108,7 @@ def image_layers(volume: Volume) -> list[LayerData]:
     ]
 
 
-def mask_layer(mask: Array, volume: Volume, role: Role) -> LayerData:
+def mask_layer(mask: Array, volume: Volume, role: Role, **more: Any) -> LayerData:
     """Labels layer in the colour of its role; `outline_masks` makes it an outline.
 
     Parameters
@@ -119,6 +119,8 @@ def mask_layer(mask: Array, volume: Volume, role: Role) -> LayerData:
         What it belongs to.
     role : {"manual", "prediction", "correction"}
         Decides name and colour.
+    **more
+        What else is noted on the layer.
     """
     from napari.utils.colormaps import direct_colormap
 
@@ -126,7 +128,7 @@ def mask_layer(mask: Array, volume: Volume, role: Role) -> LayerData:
         "name": f"{volume.name} {role}",
         "colormap": direct_colormap({0: "transparent", None: COLOURS[role]}),
         "opacity": 0.9,
-        "metadata": {METADATA: {"volume": volume, "kind": role, "original": mask}},
+        "metadata": {METADATA: {"volume": volume, "kind": role, "original": mask, **more}},
     }
     return np.array(mask, np.uint8), options, "labels"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Labels
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
 
@@ -15,11 +16,11 @@ from ..core.progress import Progress
 from ..core.queues import QueueItem, rank_slices, read_queue, write_queue
 from ..core.rounds import model_in_use
 from ..core.signals import find_signals
-from ..core.volumes import Array
 from ..core.workspaces import Workspace
 from .buttons import allow, make_button, side_by_side
 from .columns import stack, text_line
 from .correction_layer import manual_layer
+from .layer_metadata import notes
 from .result_layer import ResultLayer
 from .row_table import RowTable
 from .sentences import as_sentence
@@ -87,7 +88,7 @@ class ReviewQueue(QWidget):
         elif result:
             done = [z for z, state in enumerate(self._review.states()) if state in TRUE_STATES]
             manual = manual_layer(self._review.viewer.layers, result.volume)
-            self._show(_find_in_case(result, done, None if manual is None else np.asarray(manual.data) > 0))
+            self._show(_find_in_case(result, done, manual))
             self._follow()
 
     def go_to(self, item: QueueItem) -> None:
@@ -210,10 +211,16 @@ class ReviewQueue(QWidget):
         self.line.setVisible(bool(words))
 
 
-def _find_in_case(result: ResultLayer, done: list[int], manual: Array | None) -> list[QueueItem]:
+def _find_in_case(result: ResultLayer, done: list[int], manual: Labels | None) -> list[QueueItem]:
     """From what is known of the case already, without the network."""
     name = result.volume.name
-    signals = find_signals(result.probability, result.predicted, result.volume.slice_numbers, manual=manual)
+    signals = find_signals(
+        result.probability,
+        result.predicted,
+        result.volume.slice_numbers,
+        manual=None if manual is None else np.asarray(manual.data) > 0,
+        known=None if manual is None else notes(manual.metadata).get("known"),
+    )
     return rank_slices({name: signals}, QueueConfig(), {name: done})
 
 
