@@ -15,6 +15,7 @@ from ..core.volumes import Array
 from .buttons import allow, make_button, side_by_side
 from .clicks import NextClick
 from .columns import stack, text_line
+from .slice_view import slice_in_view
 from .snapping import SnappingBrush
 from .undo import write_as_one_step
 
@@ -190,12 +191,7 @@ class EditTools(QWidget):
         return (mask[None] if mask.ndim == 2 else mask).astype(np.uint8)
 
     def _slice_in_view(self) -> int:
-        """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
-        assert self.layer
-        if self.layer.ndim < 3:
-            return 0
-        position = self.layer.world_to_data(self.viewer.dims.point[-3:])[0]
-        return int(np.clip(round(float(position)), 0, len(self.layer.data) - 1))
+        return slice_in_view(self.viewer, self.layer)
 
     def _gaps(self, mask: Mask) -> list[tuple[int, int]]:
         """The gaps that the slice in view lies in or borders on: after drawing at a gap's end one may fill it."""

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 
 from ..core.config import CHANNELS, FLAIR
 from ..core.volumes import Volume
+from .slice_view import slice_in_view
 from .sources import Source, combine_layers, named_sources, why_left_out
 
 if TYPE_CHECKING:
@@ -95,11 +95,7 @@ class ImagePicker:
 
     def slice_in_view(self) -> int:
         """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
-        image = self.image
-        if image is None or image.ndim < 3:
-            return 0
-        position = image.world_to_data(self._viewer.dims.point[-image.ndim :])[0]
-        return int(np.clip(round(float(position)), 0, len(image.data) - 1))
+        return slice_in_view(self._viewer, self.image)
 
     def follow(self) -> None:
         """Offer what the viewer holds, from now on until `let_go`."""

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import ComboBox
 from napari.layers import Labels
 
 from .image_picker import offer
 from .layer_metadata import kind_of, role_of, volume_of
 from .layers import layer_spacing
+from .slice_view import why_apart
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -123,13 +123,8 @@ def why_not(pair: Pair) -> str | None:
         return f"{prediction.name} has shape {ours}, but {reference.name} has {theirs}: they must be alike."
     if len(ours) not in (2, 3):
         return f"{prediction.name} has shape {ours}; allowed are masks (Z, Y, X) and (Y, X)."
-    one, other = (tuple(round(float(size), 6) for size in mask.scale) for mask in (prediction, reference))
-    if not np.allclose(one, other):
-        return f"{prediction.name} has scale {one}, but {reference.name} has {other}: they must lie on each other."
-    corners = np.array([(0,) * len(ours), ours])
-    if not all(np.allclose(prediction.data_to_world(at), reference.data_to_world(at)) for at in corners):
-        return f"{prediction.name} lies elsewhere than {reference.name}: they must lie on each other."
-    return None
+    reason = why_apart(prediction, reference, (prediction.name, reference.name))
+    return reason and f"{reason}."
 
 
 def spacing_of(prediction: Labels, reference: Labels) -> "Spacing | None":

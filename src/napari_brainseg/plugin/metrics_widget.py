@@ -26,6 +26,7 @@ from .mask_picker import MaskPicker, Pair, spacing_of, why_not
 from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
 from .metrics_report import ScoreReport, shown, to_csv, to_markdown, write_report
 from .result_layer import ResultLayer, result_of
+from .slice_view import go_to_slice, slice_in_view
 from .tabs import is_closing
 from .task import Task, Tasks
 from .viewer_keys import ViewerKeys
@@ -115,15 +116,12 @@ class MetricsWidget(MetricsForm):
 
     def go_to(self, z: int) -> None:
         """Show a slice in the viewer."""
-        reference = self._pair[1]
-        if reference is not None and reference.ndim > 2:
-            depth = reference.data_to_world((z, *(0 for _ in range(reference.ndim - 1))))[0]
-            self.viewer.dims.set_point(self.viewer.dims.ndim - reference.ndim, depth)
+        go_to_slice(self.viewer, self._pair[1], z)
 
     def step(self, direction: int) -> None:
         """Go to the next slice where the masks disagree (1) or the one before (-1), and from the last to the first."""
         notable = self.comparison.notable if self.comparison else ()
-        here = self._slice_in_view()
+        here = slice_in_view(self.viewer, self._pair[1])
         ahead = [z for z in notable if (z - here) * direction > 0]
         if notable:
             self.go_to(min(ahead or notable) if direction > 0 else max(ahead or notable))
@@ -258,14 +256,6 @@ class MetricsWidget(MetricsForm):
         if self.plot:
             self.plot.set_theme(theme.background.as_hex(), theme.text.as_hex())
 
-    def _slice_in_view(self) -> int:
-        """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
-        reference = self._pair[1]
-        if reference is None or reference.ndim < 3:
-            return 0
-        position = reference.world_to_data(self.viewer.dims.point[-reference.ndim :])[0]
-        return int(np.clip(round(float(position)), 0, len(reference.data) - 1))
-
     def _slice_numbers(self) -> tuple[int, ...]:
         """Numbers of the slices as in the files' names, else counted from 1."""
         assert self.comparison
@@ -276,7 +266,7 @@ class MetricsWidget(MetricsForm):
 
     def _show_slice(self, _: Any = None) -> None:
         """Say how the slice in view scores, and mark it in the strip."""
-        comparison, z = self.comparison, self._slice_in_view()
+        comparison, z = self.comparison, slice_in_view(self.viewer, self._pair[1])
         if self.plot:
             self.plot.mark(z if comparison else None)
         if comparison is None or len(comparison.slices) == 1:

@@ -11,6 +11,7 @@ from ..core.cases import Case
 from ..core.exploration import largest_slice
 from .layer_metadata import ROLES, is_edited, role_of, volume_of
 from .layers import case_layers, outline_masks
+from .slice_view import go_to_slice
 
 if TYPE_CHECKING:
     import napari
@@ -89,8 +90,7 @@ def show_largest_tumour(viewer: "napari.Viewer") -> bool:
         for layer in reversed(viewer.layers):
             mask = np.asarray(layer.data) if role_of(layer) == role else None
             if mask is not None and mask.ndim == 3 and mask.any():
-                depth = layer.data_to_world((largest_slice(mask), 0, 0))[0]
-                viewer.dims.set_point(viewer.dims.ndim - 3, depth)
+                go_to_slice(viewer, layer, largest_slice(mask))
                 return True
     return False
 
@@ -102,6 +102,5 @@ def show_slice(viewer: "napari.Viewer", name: str, number: int | None) -> bool:
     if volume is None:
         return False
     if number in volume.slice_numbers:
-        depth = layers[0].data_to_world((volume.slice_numbers.index(number), 0, 0))[0]
-        viewer.dims.set_point(viewer.dims.ndim - 3, depth)
+        go_to_slice(viewer, layers[0], volume.slice_numbers.index(number))
     return True

@@ -28,6 +28,7 @@ from .model_picker import ModelPicker
 from .result_controls import ResultControls, kept
 from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
+from .slice_view import go_to_slice
 from .sources import set_spacing
 from .tabs import is_closing, show_tab
 from .task import Task, Tasks
@@ -336,8 +337,7 @@ class SegmentWidget(SegmentForm):
         if self.result:
             self.result.volume = new
         self.viewer.reset_view()
-        if images.ndim > 2:
-            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, images.data_to_world((in_view, 0, 0))[0])
+        go_to_slice(self.viewer, images, in_view)
         self.results.show_size()
 
     def _fail(self, error: Exception) -> None:

@@ -12,6 +12,7 @@ from ..core.config import CHANNELS, FLAIR
 from ..core.volumes import Array, Volume, volume_of_array
 from .layer_metadata import kind_of, note, notes, volume_of
 from .layers import layer_spacing
+from .slice_view import why_apart
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,8 @@ def _check_alike(name: str, layer: Image, flair: Image) -> None:
         raise ValueError(
             f"{name} has shape {layer.data.shape}, but FLAIR has {flair.data.shape}: the layers must be alike"
         )
-    ours, its = (tuple(float(size) for size in image.scale) for image in (layer, flair))
-    if not np.allclose(ours, its):
-        raise ValueError(f"{name} has scale {ours}, but FLAIR has {its}: the layers must lie on each other")
-    corners = np.array([(0,) * layer.ndim, layer.data.shape])
-    if not all(np.allclose(layer.data_to_world(corner), flair.data_to_world(corner)) for corner in corners):
-        raise ValueError(f"{name} lies elsewhere than FLAIR: the layers must lie on each other")
+    if reason := why_apart(layer, flair, (name, FLAIR)):
+        raise ValueError(reason)
 
 
 def place_of(layer: Image) -> dict[str, Any]:
