@@ -142,9 +142,13 @@ def settle(qtbot):
     """Wait until all that was changed is on disk."""
 
     def wait(tab: ReviewWidget) -> None:
-        save = tab.autosave
+        save = tab.session.autosave
         qtbot.waitUntil(
-            lambda: not save.is_saving and not save._states and not tab.correction.changed(tab.correction.mask()),
+            lambda: (
+                not save.is_saving
+                and not save._states
+                and not tab.session.correction.changed(tab.session.correction.mask())
+            ),
             timeout=10_000,
         )
         qtbot.wait(80)  # what is shown follows a little later
@@ -379,7 +383,7 @@ def test_after_an_error_it_is_tried_again_by_itself(tab, settle, qtbot, full_dis
 
 
 def test_where_the_corrections_of_a_closed_tab_are_kept_is_said_by_the_next(tab, viewer, open_tab, tmp_path):
-    tab.correction.corrections.workspace = Workspace(tmp_path / "theirs")
+    tab.session.correction.corrections.workspace = Workspace(tmp_path / "theirs")
     tab.close()
     place = open_tab(viewer).place
 
@@ -519,7 +523,7 @@ def test_a_click_in_the_strip_goes_there(tab, qtbot):
 def test_time_belongs_to_the_slice_in_view(viewer, tab, settle, workspace, volume):
     settle(tab)
     now = [1000.0]
-    clock = tab._clock
+    clock = tab.session.clock
     clock._now = lambda: now[0]
     clock._last = clock._active = now[0]
     clock.seconds.clear()
@@ -580,11 +584,11 @@ def test_segmenting_again_fills_only_what_nobody_has_touched(
     settle(tab)
     assert np.array_equal(tab.layer.data, before)
     assert sorted(on_disk(workspace, volume).planes) == [2, 3]
-    assert tab.correction.models[1] == "ab"
+    assert tab.session.correction.models[1] == "ab"
 
     tab.layer.redo()
     settle(tab)
-    assert tab.correction.models[1] == "cd"
+    assert tab.session.correction.models[1] == "cd"
     stroke(tab.layer, 1)
     settle(tab)
     assert on_disk(workspace, volume).review(1).model_sha256 == "cd"

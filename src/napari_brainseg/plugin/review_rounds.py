@@ -85,8 +85,8 @@ class ReviewRounds(QWidget):
     def retrain(self) -> None:
         """Set the next training up in the Train tab."""
         if (data := self._review.place.data_folder) is not None:
-            if self._review.correction:
-                self._review.correction.flush()
+            if self._review.session:
+                self._review.session.autosave.flush()
             show_tab(self._review.viewer, "Train").retrain(data)
 
     def adopt(self) -> None:

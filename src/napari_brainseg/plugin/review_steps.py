@@ -5,6 +5,7 @@ from datetime import datetime
 
 import numpy as np
 
+from ..core.corrections import Corrections
 from ..core.durations import in_full, moment
 from ..core.ledgers import CaseLedger, ReviewState, SliceReview
 from ..core.masks import Mask
@@ -13,6 +14,11 @@ from .review_strip import WORDS
 
 DONE: tuple[ReviewState, ...] = ("accepted", "flagged")
 """A slice in these needs nobody's look any more: somebody has said what is to be said."""
+
+
+def states_of(corrections: Corrections) -> tuple[ReviewState, ...]:
+    """State of each slice along Z, as far as it is saved."""
+    return tuple(corrections.state(z) for z in range(len(corrections.volume.array)))
 
 
 def to_review(states: Sequence[ReviewState], mask: Mask, order: Sequence[int] = ()) -> list[int]:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from napari.viewer import Viewer
@@ -17,17 +16,17 @@ from ..core.corrections import Corrections
 from ..core.ledgers import ReviewState
 from ..core.volumes import Volume
 from ..core.workspaces import Workspace
-from .autosave import Autosave
 from .columns import folded
 from .correction_layer import CorrectionLayer, correction_of, find_start
 from .image_picker import NO_IMAGES
 from .restore_menu import RestoreMenu
 from .result_layer import ResultLayer, find_result
-from .review_clock import ReviewClock
 from .review_form import CORRECT, GO_ON, ReviewForm
 from .review_queue import ReviewQueue
 from .review_rounds import ReviewRounds
-from .review_steps import describe_case, describe_saved, describe_slice, next_slice, to_review
+from .review_session import ReviewSession
+from .review_steps import describe_case, describe_saved, describe_slice, next_slice, states_of
+from .slice_view import go_to_slice, slice_in_view
 from .tabs import find_tab, is_closing
 from .task import Tasks
 from .viewer_keys import ViewerKeys
@@ -55,12 +54,11 @@ class ReviewWidget(ReviewForm):
         """The case that is chosen."""
         self.corrections: Corrections | None = None
         """What is saved of it, once it was read."""
-        self.correction: CorrectionLayer | None = None
-        self.autosave: Autosave | None = None
+        self.session: ReviewSession | None = None
+        """The correction of it, once it was begun with."""
         self.order: tuple[int, ...] = ()
         """Positions along Z in the order in which they are best reviewed; empty for that of the slices."""
         self._images: Image | None = None
-        self._clock: ReviewClock | None = None
         self._why_not = f"{NO_IMAGES}."
         self._tasks = Tasks(self)
         self._sees_window = False
@@ -81,7 +79,7 @@ class ReviewWidget(ReviewForm):
     @property
     def layer(self) -> Labels | None:
         """What is painted in; None before it was begun with."""
-        return self.correction.layer if self.correction else None
+        return self.session.layer if self.session else None
 
     # the case
 
@@ -96,8 +94,8 @@ class ReviewWidget(ReviewForm):
 
     def correct(self) -> None:
         """Begin to correct the case that is chosen, or go on with it."""
-        if self.correction:
-            self.correction.take_brush()
+        if self.session:
+            self.session.correction.take_brush()
         elif self._images and self.volume and self.corrections:
             start = find_start(self.viewer.layers, self._images, self.volume)
             self._adopt(CorrectionLayer(self.viewer, self._images, self.volume, self.corrections, start))
@@ -105,18 +103,11 @@ class ReviewWidget(ReviewForm):
 
     def go_to(self, z: int) -> None:
         """Show a slice in the viewer."""
-        layer = self.layer or self._images
-        if layer is not None and layer.ndim > 2:
-            depth = layer.data_to_world((z, 0, 0))[0]
-            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, depth)
+        go_to_slice(self.viewer, self.layer or self._images, z)
 
     def slice_in_view(self) -> int:
         """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
-        layer = self.layer or self._images
-        if layer is None or layer.ndim < 3:
-            return 0
-        position = layer.world_to_data(self.viewer.dims.point[-3:])[0]
-        return int(np.clip(round(float(position)), 0, len(layer.data) - 1))
+        return slice_in_view(self.viewer, self.layer or self._images)
 
     def set_order(self, order: Sequence[int]) -> None:
         """Go through the slices in this order, such as that of a queue; without any, in their own."""
@@ -125,14 +116,12 @@ class ReviewWidget(ReviewForm):
 
     def states(self) -> tuple[ReviewState, ...]:
         """State of each slice along Z, as far as it is saved."""
-        if self.corrections is None or self.volume is None:
-            return ()
-        return tuple(self.corrections.state(z) for z in range(len(self.volume.array)))
+        return states_of(self.corrections) if self.corrections else ()
 
     def _case_chosen(self) -> None:
         source = self.case.source
         images = source.layers[0] if source else None
-        is_gone = self.correction is not None and not self.correction.is_shown
+        is_gone = self.session is not None and not self.session.correction.is_shown
         if is_gone or images is not self._images:
             self._leave()
             self._images, self.volume, self.corrections, self.order = images, None, None, ()
@@ -186,32 +175,26 @@ class ReviewWidget(ReviewForm):
         self._read_corrections()
 
     def _adopt(self, correction: CorrectionLayer) -> None:
-        self.correction, self.corrections, self.volume = correction, correction.corrections, correction.volume
-        self._why_not = ""
-        correction.layer.editable = True
+        self.corrections, self.volume, self._why_not = correction.corrections, correction.volume, ""
         self.restore_menu.correction = self.fill_box.correction = correction
-        self._clock = ReviewClock(self.viewer, correction.layer, self.slice_in_view, self)
-        self._clock.ticked.connect(self._show_slice)
-        self.autosave = Autosave(correction, self._clock, lambda: self.reviewer.text().strip(), self)
-        self.autosave.saved.connect(self._was_saved)
-        self.autosave.failed.connect(self._was_not_saved)
-        self.autosave.reopened.connect(self._reopened)
-        self.autosave.merged.connect(self._merged)
+        self.session = ReviewSession(self.viewer, correction, lambda: self.reviewer.text().strip(), self)
+        self.session.clock.ticked.connect(self._show_slice)
+        autosave = self.session.autosave
+        autosave.saved.connect(self._was_saved)
+        autosave.failed.connect(self._was_not_saved)
+        autosave.reopened.connect(self._reopened)
+        autosave.merged.connect(self._merged)
         self._give_tools()
-        self.autosave.look()
+        autosave.look()
         self.changed.emit()
 
     def _leave(self) -> None:
-        """Save what is not saved yet, and let nobody paint in the layer meanwhile: it would be lost."""
-        if self.autosave and self._clock and self.correction:
-            if not self.autosave.stop():
-                show_error(f"The last corrections of {self.correction.volume.name} could not be saved in time.")
-            self._clock.stop()
+        """End the correction of the case."""
+        if self.session:
+            if not self.session.stop():
+                show_error(f"The last corrections of {self.session.correction.volume.name} could not be saved in time.")
             self.tools.set_layer(None)
-            self.correction.layer.editable = False  # napari forgets its undo history, too
-            for part in (self.autosave, self._clock):
-                part.deleteLater()
-        self.correction = self.autosave = self._clock = None
+        self.session = None
         self.restore_menu.correction = self.fill_box.correction = None
         self.say("")
         self.say_error("")
@@ -220,9 +203,10 @@ class ReviewWidget(ReviewForm):
     # what was saved
 
     def _was_saved(self, outcome: tuple[list[int], list[int]]) -> None:
-        assert self.autosave
+        assert self.session
         self.say_error("")
-        self.saved_line.setText(f"Saved {self.autosave.time:%H:%M:%S}" if self.autosave.time else "")
+        time = self.session.autosave.time
+        self.saved_line.setText(f"Saved {time:%H:%M:%S}" if time else "")
         _, overtaken = outcome
         if overtaken:
             self.say(f"{self._names(overtaken)} changed in another window: that version is kept under Restore...")
@@ -262,38 +246,29 @@ class ReviewWidget(ReviewForm):
 
     def accept_volume(self) -> None:
         """Accept all slices that are not flagged, or withdraw that if all are."""
-        if self.autosave:
-            states = self.states()
-            waiting = [z for z, state in enumerate(states) if state in ("auto", "edited")]
-            accepted = [z for z, state in enumerate(states) if state == "accepted"]
-            self.autosave.set_state(waiting or accepted, "accepted" if waiting else None)
-            flagged = [z for z, state in enumerate(states) if state == "flagged"]
+        if self.session:
+            flagged = self.session.accept_volume()
             self.say(f"{self._names(flagged)} flagged and stay{'s' * (len(flagged) == 1)} so." if flagged else "")
 
     def step(self, direction: int) -> None:
         """Go to the next slice that is to be reviewed (1), or to the one before (-1)."""
-        if self.correction:
-            z = next_slice(self._waiting(), self.order, self.slice_in_view(), direction)
+        if self.session:
+            z = next_slice(self.session.waiting(self.order), self.order, self.slice_in_view(), direction)
             if z is not None:
                 self.go_to(z)
 
     def _toggle(self, state: ReviewState) -> None:
-        if self.autosave and self.correction:
-            z = self.slice_in_view()
+        if self.session:
             self.say("")
-            self.autosave.set_state([z], None if self.correction.state(z) == state else state)
-
-    def _waiting(self) -> list[int]:
-        assert self.correction
-        return to_review(self.states(), np.asarray(self.correction.layer.data), self.order)
+            self.session.toggle(state)
 
     # a new segmentation
 
     def _filled(self, count: int, edited: list[int]) -> None:
-        assert self.autosave
+        assert self.session
         assert self.fill_box.result
         if edited:
-            self.autosave.set_state(edited, "auto")
+            self.session.autosave.set_state(edited, "auto")
         kept = len(self.fill_box.result.done) - count
         words = f"; {kept} edited, accepted or flagged stay." if kept else "."
         self.say(f"{count} slice{'s' * (count != 1)} filled from the new prediction{words}")
@@ -309,25 +284,25 @@ class ReviewWidget(ReviewForm):
 
     def _show(self, _: Any = None) -> None:
         is_at_hand = self.layer is not None and self.viewer.layers.selection.active is self.layer
-        is_begun = self.correction or (self.corrections and describe_saved(self.corrections.ledger))
+        is_begun = self.session or (self.corrections and describe_saved(self.corrections.ledger))
         self.correct_button.setText(GO_ON if is_begun else CORRECT)
-        self.show_session(is_correcting=bool(self.correction), is_at_hand=is_at_hand, why_not=self._why_not)
+        self.show_session(is_correcting=bool(self.session), is_at_hand=is_at_hand, why_not=self._why_not)
         self.start_line.setText(self._describe_start())
         self.start_line.setVisible(bool(self.start_line.text()))
-        if self.correction and self.corrections and self.volume:
+        if self.session and self.corrections and self.volume:
             self.strip.show_states(self.states(), self.volume.slice_numbers)
             self.summary.setText(describe_case(self.corrections.ledger, len(self.volume.array)))
             self._show_slice()
 
     def _show_slice(self, _: Any = None) -> None:
         """Say what is known of the slice in view, and what can be done with it."""
-        if not (self.correction and self.corrections and self.volume and self._clock):
+        if not (self.session and self.corrections and self.volume):
             return
         z, states = self.slice_in_view(), self.states()
         self.strip.mark(z)
-        seconds = self._clock.seconds.get(z, 0.0)
+        seconds = self.session.clock.seconds.get(z, 0.0)
         self.slice_line.setText(describe_slice(self.volume.slice_numbers[z], self.corrections.review(z), seconds))
-        waiting = self._waiting()
+        waiting = self.session.waiting(self.order)
         why_no_step = None
         if not set(waiting) - {z}:
             why_no_step = "This is the last slice to review." if waiting else "All slices are reviewed."
@@ -345,8 +320,8 @@ class ReviewWidget(ReviewForm):
     def _describe_start(self) -> str:
         if self._images is None:
             return "Open a case and segment it; its mask can be corrected here."
-        if self.correction or self._why_not or not (self.volume and self.corrections):
-            return "" if self.correction else self._why_not
+        if self.session or self._why_not or not (self.volume and self.corrections):
+            return "" if self.session else self._why_not
         if words := describe_saved(self.corrections.ledger):
             return words
         return f"Starts from {find_start(self.viewer.layers, self._images, self.volume).words}."
@@ -382,12 +357,12 @@ class ReviewWidget(ReviewForm):
         return False
 
     def _try_again(self) -> None:
-        if self.autosave:
-            self.autosave.look()
+        if self.session:
+            self.session.autosave.look()
 
     def _flush(self) -> None:
-        if self.autosave:
-            self.autosave.flush()
+        if self.session:
+            self.session.autosave.flush()
 
     def _connect(self) -> None:
         self.case.updated.connect(self._case_chosen)
