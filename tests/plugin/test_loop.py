@@ -13,8 +13,8 @@ from napari_brainseg.core.rounds import adopt, model_in_use
 from napari_brainseg.core.workspaces import default_workspace
 from napari_brainseg.plugin import train_farewell, train_widget
 from napari_brainseg.plugin.layers import read_layers
+from napari_brainseg.plugin.preferences import CASES_FOLDER
 from napari_brainseg.plugin.tabs import find_tab, show_tab
-from napari_brainseg.plugin.workspace_choice import CASES_FOLDER
 
 
 @pytest.fixture

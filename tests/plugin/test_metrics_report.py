@@ -8,18 +8,18 @@ import pytest
 
 from napari_brainseg.core.config import ScoreConfig
 from napari_brainseg.core.metrics import EMPTY_POLICIES, FIGURES, Scores, score_mask, score_slices
-from napari_brainseg.plugin.metrics_report import ScoreReport, shown, to_csv, to_markdown, write_report
+from napari_brainseg.plugin.metrics_report import PairReport, shown, to_csv, to_markdown, write_report
 
 SCORES = Scores(tp=40_000, fp=1_310, fn=2_000, tn=5_000_000, hd95=4.123, assd=0.87)
 
 
 @pytest.fixture
-def report() -> ScoreReport:
+def report() -> PairReport:
     ours, theirs = np.zeros((3, 8, 8), np.uint8), np.zeros((3, 8, 8), np.uint8)
     ours[1, 2:5, 2:5], theirs[1, 2:6, 2:5] = 1, 1
     spacing, config = (2.0, 1.0, 1.0), ScoreConfig(empty="skip")
     volume, slices = score_mask(ours, theirs, spacing, config), score_slices(ours, theirs, spacing, config)
-    return ScoreReport("anna prediction", "anna | manual", volume, slices, (7, 8, 9))
+    return PairReport("anna prediction", "anna | manual", volume, slices, (7, 8, 9))
 
 
 @pytest.mark.parametrize(

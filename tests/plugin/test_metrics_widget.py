@@ -177,7 +177,7 @@ def test_a_removed_mask_is_replaced_by_the_next_best(viewer, open_tab, masks, sa
         pytest.param({"data": np.ones((5, 64, 64), np.uint8)}, "has shape (5, 64, 64), but", id="shape"),
         pytest.param({"scale": (2, 1, 1)}, "has scale (2.0, 1.0, 1.0), but", id="scale"),
         pytest.param({"translate": (0, 9, 0)}, "lies elsewhere than", id="place"),
-        pytest.param({"data": np.full(SHAPE, -1, np.int8)}, "the predicted mask holds -1; allowed are", id="negative"),
+        pytest.param({"data": np.full(SHAPE, -1, np.int8)}, "The predicted mask holds -1; allowed are", id="negative"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused_with_the_reason(tab, viewer, masks, qtbot, options, reason):

@@ -18,10 +18,10 @@ from napari_brainseg.core.workspaces import default_workspace
 from napari_brainseg.plugin.cases_widget import CasesWidget
 from napari_brainseg.plugin.layer_metadata import volume_of
 from napari_brainseg.plugin.layers import read_layers
+from napari_brainseg.plugin.preferences import CASES_FOLDER
 from napari_brainseg.plugin.result_layer import ResultLayer
 from napari_brainseg.plugin.review_queue import ALL_CASES, FIND
 from napari_brainseg.plugin.review_widget import ReviewWidget
-from napari_brainseg.plugin.workspace_choice import CASES_FOLDER
 
 PROVENANCE = SegmentationProvenance(
     case="anna",

@@ -17,7 +17,16 @@ from ..core.model_folders import ModelInfo, read_model_info
 from ..core.progress import Cancelled, is_one_of_several
 from ..core.runs import REPORT_FILE, Run, read_run
 from ..core.settings_files import read_settings
-from ..core.splits import Sides, read_folds, split_by_folds, split_cases, split_into_folds, worth_of, worth_of_rehearsal
+from ..core.splits import (
+    VALIDATION_SHARE,
+    Sides,
+    read_folds,
+    split_by_folds,
+    split_cases,
+    split_into_folds,
+    worth_of,
+    worth_of_rehearsal,
+)
 from ..core.workspaces import Workspace
 from .console import complain, progress_shown, say
 from .interrupts import gentle_interrupts, saying_so
@@ -53,7 +62,7 @@ def train(
     fold: Annotated[int, typer.Option(min=0, help="Which of the folds to validate on, from 0.")] = 0,
     validation_share: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of patients to validate on, where no folds are given.")
-    ] = 0.2,
+    ] = VALIDATION_SHARE,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.1, help="About how long it may take: as many epochs as end within, instead of --epochs."),

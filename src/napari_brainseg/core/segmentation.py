@@ -119,20 +119,28 @@ def segment(
     runner = Runner(model.network, device, config.batch_size, config.tta, model.info.temperature)
     order = sorted(only or range(len(volume.array)), key=lambda index: abs(index - _start(volume, first)))
     probability = predict(volume, model.info.model, runner, order, on_slices=on_slices, on_progress=on_progress)
-    provenance = SegmentationProvenance(
+    provenance = provenance_of(volume, model, config, postprocessing, str(runner.device)).changed(
+        {"seconds": round(time.perf_counter() - started, 3), "notes": tuple(runner.notes)}
+    )
+    return Segmentation(postprocess(probability, postprocessing), probability, provenance)
+
+
+def provenance_of(
+    volume: Volume, model: TrainedModel, config: SegmentConfig, postprocessing: PostprocessConfig, device: str
+) -> SegmentationProvenance:
+    """How a segmentation is made that takes no time yet."""
+    return SegmentationProvenance(
         case=volume.name,
         model=model.info.name,
         weights_sha256=model.info.provenance.weights_sha256,
         temperature=model.info.temperature,
         settings=config,
         postprocess=postprocessing,
-        device=str(runner.device),
-        seconds=round(time.perf_counter() - started, 3),
+        device=device,
+        seconds=0,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
-        notes=tuple(runner.notes),
     )
-    return Segmentation(postprocess(probability, postprocessing), probability, provenance)
 
 
 class Runner:

@@ -10,6 +10,9 @@ from .files import atomic_path
 from .model_folders import ModelInfo
 from .peeks import peek
 
+VALIDATION_SHARE = 0.2
+"""Of the patients, unless somebody says otherwise."""
+
 Sides = tuple[list[Case], list[Case]]
 """Cases to train on and cases to validate on."""
 

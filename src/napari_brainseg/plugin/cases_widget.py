@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QSettings, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -31,6 +31,7 @@ from .correction_layer import save_corrections
 from .explore_page import ExplorePage
 from .layers import sample_folder
 from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
+from .preferences import CASES_FOLDER, preferences
 from .tabs import is_closing, raise_tab
 from .task import Task, Tasks
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 EMPTY = "Open a folder of patients, or try the sample data set."
-_FOLDER, _CASE = "cases/folder", "cases/case"
+_CASE = "cases/case"
 
 
 class CasesWidget(QWidget):
@@ -57,7 +58,7 @@ class CasesWidget(QWidget):
         self.folder: Path | None = None
         self._names: set[str] = set()
         self._tasks = Tasks(self)
-        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._settings = preferences()
         self._build()
         self.setAcceptDrops(True)
         viewer.bind_key("J", _largest_tumour, overwrite=True)
@@ -172,14 +173,14 @@ class CasesWidget(QWidget):
         self._start("list", cases, partial(self._list, folder))
 
     def _open_remembered(self) -> None:
-        folder = self._settings.value(_FOLDER, "")
+        folder = self._settings.value(CASES_FOLDER, "")
         if folder and Path(folder).exists():
             self.open_folder(folder)
         elif folder:
             self._say(f"The folder of last time is not there any more: {folder}")
 
     def _choose_folder(self) -> None:
-        start = str(self.folder or self._settings.value(_FOLDER, ""))
+        start = str(self.folder or self._settings.value(CASES_FOLDER, ""))
         if folder := QFileDialog.getExistingDirectory(self, "Open a folder of patients", start):
             self.open_folder(folder)
 
@@ -187,7 +188,7 @@ class CasesWidget(QWidget):
         last = self._settings.value(_CASE, "")
         self.folder = folder
         self._names.update(case.name for case in cases)
-        self._settings.setValue(_FOLDER, str(folder))
+        self._settings.setValue(CASES_FOLDER, str(folder))
         self.folder_label.setText(folder.name)
         self.folder_label.setToolTip(str(folder))
         self.filter.clear()

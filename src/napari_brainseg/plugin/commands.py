@@ -1,10 +1,10 @@
 """Command lines that do what a widget does."""
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
+from typing import get_args
 
 from ..core.config import PostprocessConfig, SegmentConfig
+from ..core.settings import Settings
 from ..core.volumes import Volume
 
 
@@ -34,15 +34,22 @@ def segment_command(
     words = ["brainseg", "segment", str(volume.source.absolute()), "--output", "segmentations", "--model", model]
     if volume.spacing and volume.spacing_source == "user":
         words += ["--spacing", *map(str, volume.spacing)]
-    own_settings = own.model_dump()
-    words += _flags(config.model_dump(exclude_defaults=True))
-    words += _flags({name: value for name, value in postprocessing.model_dump().items() if value != own_settings[name]})
-    return shlex.join(words)
+    return shlex.join(words + flags(config, SegmentConfig()) + flags(postprocessing, own))
 
 
-def _flags(values: Mapping[str, Any]) -> list[str]:
-    words = []
-    for name, value in values.items():
-        flag = name.replace("_", "-")
-        words += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+def flags(settings: Settings, default: Settings) -> list[str]:
+    """Flags of the settings that are not left at their defaults; groups inside the group are not looked at."""
+    words: list[str] = []
+    for name, field in type(settings).model_fields.items():
+        value, flag = getattr(settings, name), name.replace("_", "-")
+        if value == getattr(default, name) or isinstance(value, Settings):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif not isinstance(value, tuple):
+            words += [f"--{flag}", str(value)]
+        elif get_args(field.annotation)[-1] is Ellipsis:
+            words += [word for item in value for word in (f"--{flag}", str(item))]
+        else:
+            words += [f"--{flag}", *map(str, value)]
     return words

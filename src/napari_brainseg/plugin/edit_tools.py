@@ -15,6 +15,7 @@ from ..core.volumes import Array
 from .buttons import allow, make_button, side_by_side
 from .clicks import NextClick
 from .columns import stack, text_line
+from .sentences import as_sentence
 from .slice_view import slice_in_view
 from .snapping import SnappingBrush
 from .undo import write_as_one_step
@@ -208,7 +209,7 @@ class EditTools(QWidget):
         try:
             changed = write_as_one_step(self.layer, edit(self._mask()).reshape(self.layer.data.shape))
         except ValueError as error:
-            self.status.setText(f"{str(error)[:1].upper()}{str(error)[1:]}.")
+            self.status.setText(as_sentence(error))
             return
         self._stop_click()
         self.status.setText(done if changed else "There was nothing to change.")

@@ -2,12 +2,10 @@
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..core.config import PostprocessConfig, SegmentConfig
 from ..core.model_folders import read_model_info
-from ..core.results import SegmentationProvenance
 from ..core.volumes import Volume
 from .task import Task
 
@@ -85,22 +83,10 @@ def segment_in_task(
     Slices are sent as they come, as pairs of a `SlicePrediction` and the `SegmentationProvenance` so far: after a stop
     there is no other.
     """
-    from ..core.models import versions
-    from ..core.segmentation import segment
+    from ..core.segmentation import provenance_of, segment
 
-    info, started = engine.model.info, time.perf_counter()
-    made = SegmentationProvenance(
-        case=volume.name,
-        model=info.name,
-        weights_sha256=info.provenance.weights_sha256,
-        temperature=info.temperature,
-        settings=engine.settings,
-        postprocess=postprocessing,
-        device=engine.device,
-        seconds=0,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions(),
-    )
+    started = time.perf_counter()
+    made = provenance_of(volume, engine.model, engine.settings, postprocessing, engine.device)
 
     def send(found: "SlicePrediction") -> None:
         task.send((found, made.changed({"seconds": round(time.perf_counter() - started, 3)})))

@@ -28,7 +28,7 @@ _AMOUNTS = ("predicted", "reference", "difference")
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreReport:
+class PairReport:
     """The scores of a prediction against a reference, with all it takes to understand them.
 
     Attributes
@@ -74,7 +74,7 @@ def amount(voxels: int, scores: Scores, *, sign: bool = False) -> str:
     return f"{_minus(f'{millilitres:{plus}.2f}')} mL"
 
 
-def to_markdown(report: ScoreReport) -> str:
+def to_markdown(report: PairReport) -> str:
     """Names, policy and a table of the scores of the volume with their definitions."""
     rows = [(figure.title, shown(figure.name, report.volume), figure.definition) for figure in (*HEADLINE, *TABLE)]
     lines = [
@@ -87,7 +87,7 @@ def to_markdown(report: ScoreReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_csv(report: ScoreReport) -> str:
+def to_csv(report: PairReport) -> str:
     """One row for the volume and one per slice, in full precision; names, policy and definitions as ``#`` lines."""
     text = StringIO()
     definitions = [f"{figure.title} ({figure.name}): {figure.definition}" for figure in FIGURES]
@@ -98,7 +98,7 @@ def to_csv(report: ScoreReport) -> str:
     return text.getvalue()
 
 
-def write_report(report: ScoreReport, path: Path) -> None:
+def write_report(report: PairReport, path: Path) -> None:
     """Write a report as CSV, or as Markdown where the name ends in ``.md``.
 
     Raises
@@ -113,7 +113,7 @@ def write_report(report: ScoreReport, path: Path) -> None:
         temporary.write_text(writers[path.suffix.lower()](report), "utf-8", newline="\n")
 
 
-def _preface(report: ScoreReport) -> Iterator[str]:
+def _preface(report: PairReport) -> Iterator[str]:
     yield f"Prediction: {' '.join(report.prediction.split())}"
     yield f"Reference: {' '.join(report.reference.split())}"
     yield f"Volume scores: all {len(report.slices)} slices together"
@@ -122,7 +122,7 @@ def _preface(report: ScoreReport) -> Iterator[str]:
     yield "Voxel size: " + (" x ".join(f"{size:g}" for size in spacing) + " mm (z, y, x)" if spacing else "unknown")
 
 
-def _rows(report: ScoreReport) -> Iterator[Row]:
+def _rows(report: PairReport) -> Iterator[Row]:
     yield _row(report.volume)
     for z, (number, scores) in enumerate(zip(report.slice_numbers, report.slices, strict=True)):
         yield _row(scores, "slice", number, z)

@@ -24,8 +24,9 @@ from .layer_metadata import volume_of
 from .mask_comparison import MaskComparison
 from .mask_picker import MaskPicker, Pair, spacing_of, why_not
 from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
-from .metrics_report import ScoreReport, shown, to_csv, to_markdown, write_report
+from .metrics_report import PairReport, shown, to_csv, to_markdown, write_report
 from .result_layer import ResultLayer, result_of
+from .sentences import as_sentence
 from .slice_view import go_to_slice, slice_in_view
 from .tabs import is_closing
 from .task import Task, Tasks
@@ -83,7 +84,7 @@ class MetricsWidget(MetricsForm):
         """Whether the distances are still on their way."""
         return self.comparison is not None and self._distances is None
 
-    def report(self) -> ScoreReport:
+    def report(self) -> PairReport:
         """Return the scores as they are shown."""
         prediction, reference = self._pair
         assert self.comparison
@@ -92,7 +93,7 @@ class MetricsWidget(MetricsForm):
         assert reference
         slices = tuple(self.comparison.slices)
         numbers = self._slice_numbers()
-        return ScoreReport(str(prediction.name), str(reference.name), self._distances, slices, numbers)
+        return PairReport(str(prediction.name), str(reference.name), self._distances, slices, numbers)
 
     def look(self) -> None:
         """Find out what was edited since the last look, and show it."""
@@ -101,7 +102,7 @@ class MetricsWidget(MetricsForm):
         try:
             touched = [] if reason else self._compare(pair)
         except ValueError as error:
-            reason, touched = f"{error}.", []
+            reason, touched = as_sentence(error), []
         if reason:
             self._refuse(reason)
             return

@@ -6,11 +6,11 @@ from pathlib import Path
 from statistics import fmean
 
 from magicgui.widgets import ComboBox
-from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QFileDialog, QLabel
 
 from ..core.model_folders import DEFAULT_MODEL, ModelInfo, read_model_info
 from .image_picker import offer
+from .preferences import preferences
 
 _CHOOSE = "Choose a model folder..."
 _KEY = "models"
@@ -45,7 +45,7 @@ class ModelPicker:
         """What was last read of it."""
         self._box, self._line = box, line
         self._on_change, self._on_error = on_change, on_error
-        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._settings = preferences()
         box.changed.connect(self._chosen)
 
     def choose(self, name: str) -> None:

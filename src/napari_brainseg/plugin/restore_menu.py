@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QMenu, QWidget
 
 from ..core.durations import moment
 from ..core.masks import Mask
+from .sentences import as_sentence
 
 if TYPE_CHECKING:
     from .correction_layer import CorrectionLayer
@@ -51,7 +52,7 @@ class RestoreMenu(QMenu):
         try:
             changed = self.correction.restore(z, read())
         except (OSError, ValueError) as error:
-            self.said.emit(f"{error}.")
+            self.said.emit(as_sentence(error))
             return
         number = self.correction.volume.slice_numbers[z]
         self.said.emit(f"Slice {number} is as it was, {words}." if changed else f"Slice {number} is like that already.")

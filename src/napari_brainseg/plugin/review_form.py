@@ -3,7 +3,6 @@
 import getpass
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
@@ -19,6 +18,7 @@ from .buttons import allow, side_by_side
 from .case_choice import CaseChoice
 from .columns import Column, make_primary, stack, text_line
 from .edit_tools import EditTools
+from .preferences import preferences
 from .refill import RefillBox
 from .review_strip import ReviewStrip
 from .workspace_choice import WorkspaceChoice
@@ -79,7 +79,7 @@ class ReviewForm(Column):
         self.reviewer.setToolTip("Your name, which is noted with each slice that you correct.")
         self.panels = QVBoxLayout()
         """Where further panels go."""
-        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._settings = preferences()
         self.reviewer.setText(str(self._settings.value(_REVIEWER, "") or _user()))
         self.reviewer.editingFinished.connect(lambda: self._settings.setValue(_REVIEWER, self.reviewer.text().strip()))
         self._lay_out()

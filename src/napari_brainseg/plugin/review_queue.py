@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
 
 from ..core.cases import find_cases, patient_of
@@ -21,12 +20,13 @@ from .buttons import allow, make_button, side_by_side
 from .columns import stack, text_line
 from .correction_layer import manual_layer
 from .layer_metadata import notes
+from .preferences import CASES_FOLDER, preferences
 from .result_layer import ResultLayer
 from .row_table import RowTable
 from .sentences import as_sentence
 from .tabs import find_tab
 from .task import Task, Tasks
-from .workspace_choice import CASES_FOLDER, workspace_for
+from .workspace_choice import workspace_for
 
 if TYPE_CHECKING:
     from ..core.queue_search import FoundQueue
@@ -51,7 +51,7 @@ class ReviewQueue(QWidget):
         super().__init__()
         self.items: list[QueueItem] = []
         self._review = review
-        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._settings = preferences()
         self._tasks = Tasks(self)
         self._wanted: QueueItem | None = None
         """Where to go once its case is open."""

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import count
 from pathlib import Path
-from typing import get_args
 
 from ..core.cases import Case
 from ..core.config import AugmentationConfig, ModelConfig, TrainConfig
-from ..core.settings import Settings
+from ..core.splits import VALIDATION_SHARE
+from .commands import flags
 
 MODELS_FOLDER = "brainseg-models"
 LOG_FILE = "train.log"
-VALIDATION_SHARE = 0.2
-"""The command line's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +52,13 @@ class TrainingRequest:
         """What follows ``brainseg``."""
         words = ["train", str(self.folder), "--output", str(self.output)]
         words += ["--corrections", str(self.corrections)] if self.corrections else []
-        words += ["--from", self.parent] if self.parent else _flags(self.model, ModelConfig())
+        words += ["--from", self.parent] if self.parent else flags(self.model, ModelConfig())
         words += [] if self.share == VALIDATION_SHARE else ["--validation-share", f"{self.share:g}"]
         config, default = self.config, TrainConfig.default(fine_tunes=self.parent is not None)
         if self.minutes:
             words += ["--minutes", str(self.minutes)]
             config = config.changed({"epochs": default.epochs})
-        return words + _flags(config, default) + _augmentation_flags(config.augmentation)
+        return words + flags(config, default) + _augmentation_flags(config.augmentation)
 
 
 def command_line(arguments: list[str]) -> str:
@@ -102,22 +100,4 @@ def why_not_there(output: Path, cases: list[Case]) -> str:
 def _augmentation_flags(config: AugmentationConfig) -> list[str]:
     if config == AugmentationConfig():
         return []
-    return ["--augmentation", config.preset] if config.preset else _flags(config, AugmentationConfig())
-
-
-def _flags(settings: Settings, default: Settings) -> list[str]:
-    """Flags of the settings that are not left at their defaults; groups inside the group are not looked at."""
-    words: list[str] = []
-    for name, field in type(settings).model_fields.items():
-        value, flag = getattr(settings, name), name.replace("_", "-")
-        if value == getattr(default, name) or isinstance(value, Settings):
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif not isinstance(value, tuple):
-            words += [f"--{flag}", str(value)]
-        elif get_args(field.annotation)[-1] is Ellipsis:
-            words += [word for item in value for word in (f"--{flag}", str(item))]
-        else:
-            words += [f"--{flag}", *map(str, value)]
-    return words
+    return ["--augmentation", config.preset] if config.preset else flags(config, AugmentationConfig())

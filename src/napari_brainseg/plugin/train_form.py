@@ -17,11 +17,11 @@ from qtpy.QtWidgets import (
 
 from ..core.config import AIMS, FINE_TUNING, ModelConfig, TrainConfig
 from ..core.settings import Settings
+from ..core.splits import VALIDATION_SHARE
 from .buttons import side_by_side
 from .columns import folded, make_primary, stack, text_line
 from .form import settings_form
 from .train_augmentation import OWN, TrainAugmentation
-from .train_command import VALIDATION_SHARE
 from .train_length import TrainLength
 from .train_split import TrainSplit
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.utils.notifications import show_error, show_info
 from pydantic import ValidationError
-from qtpy.QtCore import QSettings, QSignalBlocker, Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import qdebounced
 
@@ -19,6 +19,7 @@ from ..core.workspaces import Workspace
 from .buttons import allow
 from .form import read_form
 from .model_picker import ModelPicker
+from .preferences import CASES_FOLDER, preferences
 from .sentences import as_sentence
 from .task import Tasks
 from .train_augmentation import OWN, SHEET_TOOLTIP, draw_sheet, show_sheet
@@ -26,7 +27,7 @@ from .train_command import TrainingRequest, command_line, default_output, why_no
 from .train_data import Split, TrainingData, describe_corrections, read_training_data, split_data
 from .train_form import COMMAND_TOOLTIP, FROM_MODEL, START_TOOLTIP, TrainForm
 from .train_plan import TrainingCost, measure_cost
-from .workspace_choice import CASES_FOLDER, workspace_for
+from .workspace_choice import workspace_for
 
 
 class TrainSetup(TrainForm):
@@ -52,7 +53,7 @@ class TrainSetup(TrainForm):
         self.models_folder: Path | None = None
         """Where the new model's folder goes."""
         self._why_no_data = "Choose a folder of patients with manual masks, or open one in the Cases tab."
-        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._settings = preferences()
         self._tasks = Tasks(self)
         self._measure_later = qdebounced(self._measure, timeout=1000, parent=self)
         self._split_later = qdebounced(self._split_now, timeout=200, parent=self)

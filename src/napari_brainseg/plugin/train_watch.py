@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -20,6 +20,7 @@ from ..core.runs import (
     Previews,
     Run,
     RunState,
+    Status,
     read_history,
     read_previews,
     read_run,
@@ -27,7 +28,6 @@ from ..core.runs import (
 )
 from .train_process import last_words
 
-ViewStatus = Literal["starting", "running", "stopping", "stopped", "finished", "failed"]
 _T = TypeVar("_T")
 
 
@@ -54,7 +54,7 @@ class RunView:
     """
 
     folder: Path
-    status: ViewStatus
+    status: Status
     message: str = ""
     state: RunState | None = None
     run: Run | None = None
@@ -124,7 +124,7 @@ class RunReader:
         value: _T = self._read[name][1]
         return value
 
-    def _judge(self, state: RunState | None, problem: str) -> tuple[ViewStatus, str]:
+    def _judge(self, state: RunState | None, problem: str) -> tuple[Status, str]:
         if state and (self._since is None or datetime.fromisoformat(state.updated) >= self._since):
             words = state.message or (last_words(self.folder) if state.status == "failed" else "")
             return state.status, words

@@ -8,13 +8,14 @@ from typing import Any
 from napari.utils.notifications import show_error, show_info
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QSettings, QTimer, QUrl
+from qtpy.QtCore import QEvent, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QWidget
 
 from ..core.rounds import adopt, workspace_of
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
 from .columns import Column
+from .preferences import preferences
 from .sentences import as_sentence
 from .tabs import is_closing, show_tab
 from .task import Tasks
@@ -52,7 +53,7 @@ class TrainWidget(Column):
         self._was_under_way = False
         self._question: CloseQuestion | None = None
         self._dock: QDockWidget | None = None
-        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._settings = preferences()
         self._tasks = Tasks(self)
         self._timer = QTimer(self)
         self._timer.setInterval(_EVERY)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import quote
 
-from qtpy.QtCore import QSettings, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from ..core.cases import find_cases
@@ -11,8 +11,9 @@ from ..core.volumes import Volume
 from ..core.workspaces import Workspace, check_workspace, default_workspace
 from .buttons import allow, make_button, side_by_side
 from .columns import text_line
+from .preferences import CASES_FOLDER, preferences
 
-_KEY, CASES_FOLDER = "review/workspace", "cases/folder"
+_KEY = "review/workspace"
 _TOOLTIP = "Choose another folder for corrections; it is remembered for this data set."
 
 
@@ -29,7 +30,7 @@ class WorkspaceChoice(QWidget):
         self.workspace: Workspace | None = None
         """None where a person has to choose first."""
         self._volume: Volume | None = None
-        self._settings = QSettings("napari-brainseg", "napari-brainseg")
+        self._settings = preferences()
         self.line = text_line("Where corrected masks, and what was done with each slice, are kept.")
         self.line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.button = make_button("Choose...", self._ask, _TOOLTIP)
@@ -98,7 +99,7 @@ class WorkspaceChoice(QWidget):
 
 def workspace_for(data: Path) -> Workspace:
     """The workspace that a person has chosen for a data set, else the one beside it."""
-    chosen = str(QSettings("napari-brainseg", "napari-brainseg").value(_key(data), ""))
+    chosen = str(preferences().value(_key(data), ""))
     return Workspace(Path(chosen)) if chosen else default_workspace(data)
 
 
