@@ -121,7 +121,7 @@ class EditTools(QWidget):
             grid.addWidget(button, *divmod(place, 2))
         layout = stack(self)
         layout.addLayout(grid)
-        layout.addLayout(side_by_side(self.snaps, self.minimum, stretch=(1, 0)))
+        layout.addWidget(side_by_side(self.snaps, self.minimum, stretch=(1, 0)))
         layout.addWidget(self.status)
 
     def _connect(self) -> None:

@@ -124,10 +124,10 @@ class MetricsForm(QScrollArea):
         column.addLayout(_rows((str(_EMPTY.title), self.empty)))
         column.addLayout(self.strip)
         column.addWidget(self.slice_line)
-        column.addLayout(side_by_side(self.previous_button, self.next_button, stretch=(1, 2)))
+        column.addWidget(side_by_side(self.previous_button, self.next_button, stretch=(1, 2)))
         column.addWidget(self.show_disagreement)
         column.addWidget(self.legend)
-        column.addLayout(
+        column.addWidget(
             side_by_side(self.copy_table_button, self.copy_csv_button, self.save_button, stretch=(1, 1, 1))
         )
         column.addWidget(self.done_line)

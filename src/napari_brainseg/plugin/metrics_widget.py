@@ -11,13 +11,13 @@ from napari.utils.notifications import show_error, show_info
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QFileDialog
 from superqt.utils import qdebounced
 
 from ..core import colours
 from ..core.config import ScoreConfig
 from ..core.metrics import Scores, score_mask
-from .buttons import allow
+from .buttons import allow, copy_text
 from .case_table import grouped
 from .disagreement import DisagreementLayer
 from .layer_metadata import volume_of
@@ -346,9 +346,7 @@ class MetricsWidget(MetricsForm):
             allow(button, nowhere, f"Go to the slice {word} this one where {NOTABLE}; there are {count}.")
 
     def _copy(self, text: str, what: str) -> None:
-        clipboard = QApplication.clipboard()
-        assert clipboard
-        clipboard.setText(text)
+        copy_text(text)
         self._tell(f"Copied {what}.")
 
     def _save(self) -> None:

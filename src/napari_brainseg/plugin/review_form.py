@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -77,8 +76,8 @@ class ReviewForm(Column):
         self.place = WorkspaceChoice()
         self.reviewer = QLineEdit()
         self.reviewer.setToolTip("Your name, which is noted with each slice that you correct.")
-        self.panels = QVBoxLayout()
-        """Where further panels go."""
+        self._panels = QWidget()
+        self._panel_column = stack(self._panels)
         self._settings = preferences()
         self.reviewer.setText(str(self._settings.value(_REVIEWER, "") or _user()))
         self.reviewer.editingFinished.connect(lambda: self._settings.setValue(_REVIEWER, self.reviewer.text().strip()))
@@ -88,7 +87,7 @@ class ReviewForm(Column):
 
     def add_panel(self, panel: QWidget) -> None:
         """Put another panel below what there is."""
-        self.panels.addWidget(panel)
+        self._panel_column.addWidget(panel)
 
     def say(self, words: str) -> None:
         """Say what was done."""
@@ -140,8 +139,8 @@ class ReviewForm(Column):
             button.setToolTip(TOOLTIPS[tooltip])
         buttons = QGridLayout()
         buttons.setSpacing(4)
-        row = self.accept_button, self.flag_button, self.back_button, self.next_button
-        for place, button in enumerate((*row, self.volume_button, self.restore_button)):
+        upper = self.accept_button, self.flag_button, self.back_button, self.next_button
+        for place, button in enumerate((*upper, self.volume_button, self.restore_button)):
             button.setMinimumHeight(_ROW)
             buttons.addWidget(button, *divmod(place, 2))
         self._session = QWidget()
@@ -151,23 +150,18 @@ class ReviewForm(Column):
         again.setText("When the case is segmented again:")
         for part in (self.done_line, self.case_button, self.tools, again, self.fill_box):
             session.addWidget(part)
-        top, bottom = QWidget(), QWidget()
-        top.setLayout(side_by_side(self.case, self.saved_line, stretch=(1, 0)))
-        bottom.setLayout(self.panels)
-        for box in (top, bottom):
-            box.layout().setContentsMargins(0, 0, 0, 0)
         who = QWidget()
         form = QFormLayout(who)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Reviewer", self.reviewer)
         self.set_parts(
-            top,
+            side_by_side(self.case, self.saved_line, stretch=(1, 0)),
             self.start_line,
             self.correct_button,
             self.error_line,
             self.again_button,
             self._session,
-            bottom,
+            self._panels,
             self.place,
             who,
         )

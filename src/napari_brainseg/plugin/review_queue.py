@@ -66,9 +66,7 @@ class ReviewQueue(QWidget):
         self.table = RowTable(_TABLE, most=7, wide=1, selectable=True)
         self.table.cellClicked.connect(lambda row, _: self.go_to(self.items[row]))
         self.table.cellActivated.connect(lambda row, _: self.go_to(self.items[row]))
-        stack(self, self.table, self.line, self.bar).insertLayout(
-            0, side_by_side(self.scope, self.find_button, stretch=(0, 1))
-        )
+        stack(self, side_by_side(self.scope, self.find_button, stretch=(0, 1)), self.table, self.line, self.bar)
         self.scope.currentTextChanged.connect(lambda _: self._update())
         review.changed.connect(self._follow)
         self._read_stored()

@@ -1,12 +1,11 @@
 """What the Segment tab shows: controls and lines of text, no behaviour."""
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, ProgressBar, PushButton
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..core.config import CHANNELS, PostprocessConfig, SegmentConfig
 from .buttons import side_by_side
-from .columns import folded, make_primary, text_line
+from .columns import Column, folded, make_primary, text_line
 from .explain import ExplainPart, magma_legend
 from .form import settings_form
 
@@ -19,7 +18,7 @@ ADVANCED_FIELDS = ("device", "tta", "batch_size", "threads")
 _THRESHOLD = PostprocessConfig.model_fields["threshold"]
 
 
-class SegmentForm(QScrollArea):
+class SegmentForm(Column):
     """One column: images and model, the big button, progress, the result, and folded-away settings."""
 
     def __init__(self) -> None:
@@ -74,10 +73,8 @@ class SegmentForm(QScrollArea):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        column = QVBoxLayout()
-        column.setContentsMargins(6, 6, 6, 6)
-        column.setSpacing(4)
-        for part in (
+        make_primary(self.run_button.native)
+        self.set_parts(
             _labelled(self.images, *self.channels),
             self.images_line,
             _labelled(self.model),
@@ -92,22 +89,13 @@ class SegmentForm(QScrollArea):
             self.show_probability.native,
             self.show_uncertainty.native,
             self.uncertainty_line,
-            _beside(self.save_button, self.correct_button),
+            side_by_side(self.save_button.native, self.correct_button.native, stretch=(1, 1)),
             self.copy_button.native,
             folded("Explain", self.explain),
             folded("Clean-up", self.clean_up.native),
             folded("Voxel size", _labelled(*self.spacing, self.spacing_button)),
             folded("Advanced", self.advanced.native),
-        ):
-            column.addWidget(part)
-        column.addStretch()
-        make_primary(self.run_button.native)
-        inside = QWidget()
-        inside.setLayout(column)
-        self.setWidget(inside)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(300)
+        )
 
 
 def _labelled(*controls: ComboBox | FloatSlider | FloatSpinBox | PushButton) -> QWidget:
@@ -115,10 +103,3 @@ def _labelled(*controls: ComboBox | FloatSlider | FloatSpinBox | PushButton) -> 
     container.margins = (0, 0, 0, 0)
     native: QWidget = container.native
     return native
-
-
-def _beside(*buttons: PushButton) -> QWidget:
-    row = QWidget()
-    row.setLayout(side_by_side(*(button.native for button in buttons), stretch=(1,) * len(buttons)))
-    row.layout().setContentsMargins(0, 0, 0, 0)
-    return row

@@ -9,14 +9,13 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication
 from superqt.utils import qdebounced
 
 from ..core.config import SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.progress import Progress
 from ..core.volumes import Volume
-from .buttons import allow
+from .buttons import allow, copy_text
 from .commands import segment_command
 from .correction_layer import correction_of
 from .engine import Engine, prepare_engine, segment_in_task
@@ -308,9 +307,7 @@ class SegmentWidget(SegmentForm):
         except (OSError, ValueError) as error:
             self._fail(error)
             return
-        clipboard = QApplication.clipboard()
-        assert clipboard
-        clipboard.setText(command)
+        copy_text(command)
         show_info(f"Copied: {command}")
 
     def _correct(self) -> None:

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QProgressBar,
-    QPushButton,
     QSpinBox,
     QWidget,
 )
@@ -18,7 +17,7 @@ from qtpy.QtWidgets import (
 from ..core.config import AIMS, FINE_TUNING, ModelConfig, TrainConfig
 from ..core.settings import Settings
 from ..core.splits import VALIDATION_SHARE
-from .buttons import side_by_side
+from .buttons import make_button, side_by_side
 from .columns import folded, make_primary, stack, text_line
 from .form import settings_form
 from .train_augmentation import OWN, TrainAugmentation
@@ -37,7 +36,7 @@ class TrainForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.folder_label = text_line("The data folder.")
-        self.folder_button = _button("Choose…", "Choose a folder of patients with manual masks.")
+        self.folder_button = make_button("Choose…", tooltip="Choose a folder of patients with manual masks.")
         self.corrections = QCheckBox("Learn from corrections")
         self.corrections.setToolTip("What was corrected in the Review tab wins over the masks in the folder.")
         self.corrections.setChecked(True)
@@ -62,7 +61,7 @@ class TrainForm(QWidget):
         )
         self.name = QLineEdit()
         self.name.setToolTip("Name of the new model's folder; nothing that exists is overwritten.")
-        self.place_button = _button("…", "Choose the folder that the new model's folder goes into.")
+        self.place_button = make_button("…", tooltip="Choose the folder that the new model's folder goes into.")
         self.place_button.setMaximumWidth(30)
         self.place_line = text_line("Where the new model's folder will be.")
         self.share = QSpinBox()
@@ -78,14 +77,16 @@ class TrainForm(QWidget):
         self.network = settings_form(ModelConfig, *_plain_fields(ModelConfig))
         self.network_part = folded("Network", self.network.native)
         self.cost_line = text_line("What the training will take on this machine, or why it cannot start.")
-        self.start_button = _button(START, START_TOOLTIP)
+        self.start_button = make_button(START, tooltip=START_TOOLTIP)
         make_primary(self.start_button)
-        self.copy_button = _button("Copy as command", COMMAND_TOOLTIP)
-        self.run_button = _button("Open a run…", "Look at a run that was begun before, here or in a terminal.")
+        self.copy_button = make_button("Copy as command", tooltip=COMMAND_TOOLTIP)
+        self.run_button = make_button(
+            "Open a run…", tooltip="Look at a run that was begun before, here or in a terminal."
+        )
         stack(
             self,
             _title("Data"),
-            _row(self.folder_label, self.folder_button),
+            side_by_side(self.folder_label, self.folder_button, stretch=(1, 0)),
             self.corrections,
             self.corrections_line,
             self.bar,
@@ -98,7 +99,7 @@ class TrainForm(QWidget):
             self.augmentation,
             self.cost_line,
             self.start_button,
-            _row(self.copy_button, self.run_button, stretch=(1, 1)),
+            side_by_side(self.copy_button, self.run_button, stretch=(1, 1)),
         )
 
     def show_source(self) -> None:
@@ -128,7 +129,7 @@ class TrainForm(QWidget):
             ("Train for", self.length),
             ("Optimise for", self.aim.native),
             ("Validate on", self.share),
-            ("New model", _row(self.name, self.place_button)),
+            ("New model", side_by_side(self.name, self.place_button, stretch=(1, 0))),
         ):
             if isinstance(part, QComboBox):
                 part.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -144,19 +145,6 @@ def _plain_fields(group: type[Settings], *without: str) -> list[str]:
         name for name, field in fields if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
     }
     return [name for name, _ in fields if name not in is_group and name not in without]
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tooltip)
-    return button
-
-
-def _row(*parts: QWidget, stretch: tuple[int, ...] = (1, 0)) -> QWidget:
-    row = QWidget()
-    row.setLayout(side_by_side(*parts, stretch=stretch))
-    row.layout().setContentsMargins(0, 0, 0, 0)
-    return row
 
 
 def _title(text: str) -> QLabel:

@@ -7,6 +7,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QSpinBox, QWidget
 
 from .buttons import side_by_side
+from .columns import stack
 
 EPOCHS, MINUTES = "epochs", "minutes"
 _MINUTES = 60
@@ -32,8 +33,7 @@ class TrainLength(QWidget):
         self.minutes_box.setValue(_MINUTES)
         self.minutes_box.setToolTip("About how long it may take: as many epochs are trained as end within.")
         self.unit = ComboBox(choices=(EPOCHS, MINUTES), tooltip="Count epochs, or say how long it may take.")
-        self.setLayout(side_by_side(epochs.native, self.minutes_box, self.unit.native, stretch=(1, 1, 0)))
-        self.layout().setContentsMargins(0, 0, 0, 0)
+        stack(self, side_by_side(epochs.native, self.minutes_box, self.unit.native, stretch=(1, 1, 0)))
         self._show_unit()
         self.unit.changed.connect(self._show_unit)
         self.minutes_box.valueChanged.connect(lambda _: self.changed.emit())

@@ -30,24 +30,18 @@ class TrainRunPage(QWidget):
         self.status_line = text_line("How the training stands.")
         self.epoch_bar = _bar("How far the epoch at hand is, and how long it still takes.")
         self.run_bar = _bar("How far the whole training is, and how long it still takes.")
-        self.stop_button = make_button(STOP, lambda: None)
+        self.stop_button = make_button(STOP)
         make_primary(self.stop_button)
         self.outcome = TrainOutcome()
-        self.use_button = make_button("Use this model", lambda: None)
+        self.use_button = make_button("Use this model")
         make_primary(self.use_button)
-        self.resume_button = make_button("Resume", lambda: None)
+        self.resume_button = make_button("Resume")
         self.curves = TrainCurves()
         self.previews = TrainPreviews()
-        self.report_button = make_button("Open report", lambda: None)
-        self.folder_button = make_button("Open folder", lambda: None, "Show the run's folder in the file browser.")
-        self.copy_button = make_button("Copy as command", lambda: None)
-        self.new_button = make_button("New training…", lambda: None)
-        buttons = QWidget()
-        buttons.setLayout(side_by_side(self.report_button, self.folder_button, stretch=(1, 1)))
-        buttons.layout().setContentsMargins(0, 0, 0, 0)
-        others = QWidget()
-        others.setLayout(side_by_side(self.copy_button, self.new_button, stretch=(1, 1)))
-        others.layout().setContentsMargins(0, 0, 0, 0)
+        self.report_button = make_button("Open report")
+        self.folder_button = make_button("Open folder", tooltip="Show the run's folder in the file browser.")
+        self.copy_button = make_button("Copy as command")
+        self.new_button = make_button("New training…")
         stack(
             self,
             self.title,
@@ -61,8 +55,8 @@ class TrainRunPage(QWidget):
             self.resume_button,
             self.curves,
             self.previews,
-            buttons,
-            others,
+            side_by_side(self.report_button, self.folder_button, stretch=(1, 1)),
+            side_by_side(self.copy_button, self.new_button, stretch=(1, 1)),
         )
 
     def show_view(self, view: RunView, *, stopping: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from napari.utils.notifications import show_error, show_info
 from pydantic import ValidationError
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QFileDialog
 from superqt.utils import qdebounced
 
 from ..core.config import AIMS, AugmentationConfig, ModelConfig, TrainConfig
@@ -16,7 +16,7 @@ from ..core.model_folders import DEFAULT_MODEL
 from ..core.progress import Progress
 from ..core.rounds import model_in_use, next_run
 from ..core.workspaces import Workspace
-from .buttons import allow
+from .buttons import allow, copy_text
 from .form import read_form
 from .model_picker import ModelPicker
 from .preferences import CASES_FOLDER, preferences
@@ -395,9 +395,7 @@ class TrainSetup(TrainForm):
 
     def _copy_command(self) -> None:
         command = command_line(self.request().arguments())
-        clipboard = QApplication.clipboard()
-        assert clipboard
-        clipboard.setText(command)
+        copy_text(command)
         show_info(f"Copied: {command}")
 
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QWidget
 
 from ..core.rounds import adopt, workspace_of
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
+from .buttons import copy_text
 from .columns import Column
 from .preferences import preferences
 from .sentences import as_sentence
@@ -265,9 +266,7 @@ class TrainWidget(Column):
     def _copy_command(self) -> None:
         assert self.view
         assert self.view.run
-        clipboard = QApplication.clipboard()
-        assert clipboard
-        clipboard.setText(self.view.run.command)
+        copy_text(self.view.run.command)
         show_info(f"Copied: {self.view.run.command}")
 
     def _follow_theme(self, _: Any = None) -> None:

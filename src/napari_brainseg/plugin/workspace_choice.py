@@ -10,7 +10,7 @@ from ..core.cases import find_cases
 from ..core.volumes import Volume
 from ..core.workspaces import Workspace, check_workspace, default_workspace
 from .buttons import allow, make_button, side_by_side
-from .columns import text_line
+from .columns import stack, text_line
 from .preferences import CASES_FOLDER, preferences
 
 _KEY = "review/workspace"
@@ -34,9 +34,7 @@ class WorkspaceChoice(QWidget):
         self.line = text_line("Where corrected masks, and what was done with each slice, are kept.")
         self.line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.button = make_button("Choose...", self._ask, _TOOLTIP)
-        row = side_by_side(self.line, self.button, stretch=(1, 0))
-        row.setContentsMargins(0, 0, 0, 0)
-        self.setLayout(row)
+        stack(self, side_by_side(self.line, self.button, stretch=(1, 0)))
 
     def show_volume(self, volume: Volume | None) -> None:
         """Find the workspace for a case."""
