@@ -50,12 +50,12 @@ def main() -> None:
     cases, *_ = [show_tab(viewer, name) for name in ("Cases", "Segment", "Metrics", "Review", "Train")]
     show_tab(viewer, "Cases")
     cases.open_folder(folder)
-    wait(lambda: bool(cases.table.rows) and not cases.is_busy)
+    wait(lambda: bool(cases.cases_page.table.rows) and not cases.is_busy)
     if rest == ["explore"]:
         draw_exploring(viewer, cases)
         viewer.close()
         return
-    cases.select(rest[0] if rest else cases.table.rows[0].case.name)
+    cases.cases_page.select((cases.cases_page.find(rest[0]) if rest else None) or 0)
     cases.open_current()
     wait(lambda: not cases.is_busy)
     if rest:
@@ -67,7 +67,7 @@ def main() -> None:
 
 def draw_exploring(viewer: napari.Viewer, cases: CasesWidget) -> None:
     """Take a picture of the Explore page, with the case of its last finding open."""
-    cases.explore_button.click()
+    cases.cases_page.explore_button.click()
     page = cases.explore_page
     wait(lambda: not page.is_busy and not page.figures.is_busy and bool(page.figures.pictures))
     page.findings.scrollToBottom()

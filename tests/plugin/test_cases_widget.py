@@ -77,16 +77,16 @@ def open_tab(qtbot, viewer, raised):
 
 
 def column(widget, number):
-    shown = widget.shown
+    shown = widget.cases_page.shown
     return [shown.index(row, number).data() for row in range(shown.rowCount())]
 
 
 def select(widget, name):
-    widget._select(column_of_names(widget).index(name))
+    widget.cases_page.select(widget.cases_page.find(name))
 
 
 def column_of_names(widget):
-    return [row.case.name for row in widget.table.rows]
+    return [row.case.name for row in widget.cases_page.table.rows]
 
 
 def open_case(widget, open_tab, name):
@@ -161,7 +161,8 @@ def test_everything_has_a_tooltip(open_tab, data_set):
 
     assert all(button.toolTip() for button in widget.findChildren(QPushButton))
     header = [
-        widget.table.headerData(number, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole) for number in range(7)
+        widget.cases_page.table.headerData(number, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+        for number in range(7)
     ]
     assert all(header)
     assert len(header) == len(COLUMNS)
@@ -173,8 +174,8 @@ def test_nothing_needs_scrolling_sideways(open_tab, data_set, width):
     widget.resize(width, 700)
 
     assert widget.minimumSizeHint().width() <= 300
-    assert widget.view.horizontalHeader().length() <= widget.view.viewport().width()
-    assert widget.view.isColumnHidden(SITE) == (width < 600)
+    assert widget.cases_page.view.horizontalHeader().length() <= widget.cases_page.view.viewport().width()
+    assert widget.cases_page.view.isColumnHidden(SITE) == (width < 600)
 
 
 # the table
@@ -203,7 +204,7 @@ def test_numbers_are_sorted_as_numbers_and_names_naturally(open_tab, tmp_path):
     widget = open_tab(tmp_path)
     assert column(widget, CASE) == ["case_1", "case_2", "case_10"]
 
-    widget.view.sortByColumn(TUMOUR_VOXELS, Qt.SortOrder.AscendingOrder)
+    widget.cases_page.view.sortByColumn(TUMOUR_VOXELS, Qt.SortOrder.AscendingOrder)
 
     assert column(widget, TUMOUR_VOXELS)[0] == "9"
     assert column(widget, CASE)[0] == "case_10"
@@ -221,13 +222,13 @@ def test_the_filter_takes_each_word(open_tab, broken_set):
         ("post-contrast", ["phantom_3_FLAIR_only"]),
         ("", NAMES),
     ):
-        widget.filter.setText(text)
+        widget.cases_page.filter.setText(text)
         assert column(widget, CASE) == expected
 
-    widget.filter.setText("nobody")
+    widget.cases_page.filter.setText("nobody")
     assert "nobody" in widget.message.text()
-    assert not widget.open_button.isEnabled()
-    assert widget.open_button.toolTip() == "Select a case first."
+    assert not widget.cases_page.open_button.isEnabled()
+    assert widget.cases_page.open_button.toolTip() == "Select a case first."
 
 
 def test_the_table_can_be_used_while_it_fills_in(open_tab, qtbot, data_set, gate, viewer):
@@ -270,10 +271,10 @@ def test_a_broken_case_has_a_sign_and_a_sentence_and_stops_no_other(open_tab, br
     assert column(widget, TUMOUR_VOXELS)[3] == "0"
     assert "1 with a problem" in widget.message.text()
     select(widget, BROKEN)
-    assert f"{BROKEN}_3.tif cannot be read" in widget.details.text.text().replace("\u200b", "")
-    assert f"{BROKEN}_3.tif" in widget.shown.index(1, CASE).data(Qt.ItemDataRole.ToolTipRole)
-    assert not widget.open_button.isEnabled()
-    assert f"{BROKEN}_3.tif" in widget.open_button.toolTip()
+    assert f"{BROKEN}_3.tif cannot be read" in widget.cases_page.details.text.text().replace("\u200b", "")
+    assert f"{BROKEN}_3.tif" in widget.cases_page.shown.index(1, CASE).data(Qt.ItemDataRole.ToolTipRole)
+    assert not widget.cases_page.open_button.isEnabled()
+    assert f"{BROKEN}_3.tif" in widget.cases_page.open_button.toolTip()
 
     open_case(widget, open_tab, BROKEN)
     assert f"{BROKEN}_3.tif" in notified[0]
@@ -285,10 +286,10 @@ def test_the_selected_case_is_described_with_a_picture(open_tab, data_set):
 
     select(widget, "phantom_3_FLAIR_only")
 
-    text = widget.details.text.text().replace("\u200b", "")
+    text = widget.cases_page.details.text.text().replace("\u200b", "")
     assert "6 slices of 64 × 64" in text
     assert "Missing: pre-contrast, post-contrast" in text
-    image = widget.details.picture.pixmap().toImage()
+    image = widget.cases_page.details.picture.pixmap().toImage()
     colours = {image.pixelColor(x, y).name() for x in range(image.width()) for y in range(image.height())}
     assert any(int(colour[5:], 16) > int(colour[1:3], 16) + 80 for colour in colours)  # the mask's blue outline
 
@@ -312,7 +313,7 @@ def test_opening_shows_the_largest_tumour_and_brings_segment_forward(open_tab, d
 def test_enter_opens_the_selected_case(open_tab, qtbot, data_set, viewer, key):
     widget = open_tab(data_set)
 
-    qtbot.keyClick(widget.view, key)
+    qtbot.keyClick(widget.cases_page.view, key)
     open_tab.idle(widget)
 
     assert "phantom_1 FLAIR" in viewer.layers
@@ -320,10 +321,10 @@ def test_enter_opens_the_selected_case(open_tab, qtbot, data_set, viewer, key):
 
 def test_a_double_click_opens_a_case(open_tab, qtbot, data_set, viewer):
     widget = open_tab(data_set)
-    place = widget.view.visualRect(widget.shown.index(1, CASE)).center()
+    place = widget.cases_page.view.visualRect(widget.cases_page.shown.index(1, CASE)).center()
 
-    qtbot.mouseClick(widget.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    qtbot.mouseDClick(widget.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseClick(widget.cases_page.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseDClick(widget.cases_page.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
     open_tab.idle(widget)
 
     assert "phantom_2 FLAIR" in viewer.layers
@@ -374,14 +375,14 @@ def test_an_undone_edit_needs_no_question(open_tab, data_set, viewer, monkeypatc
 
 def test_next_and_previous_follow_the_table_and_pass_broken_cases(open_tab, broken_set, viewer, raised):
     widget = open_tab(broken_set)
-    assert not widget.previous_button.isEnabled()
-    assert "no case before" in widget.previous_button.toolTip()
+    assert not widget.cases_page.previous_button.isEnabled()
+    assert "no case before" in widget.cases_page.previous_button.toolTip()
 
-    widget.next_button.click()
+    widget.cases_page.next_button.click()
     open_tab.idle(widget)
     assert "phantom_3_FLAIR_only FLAIR" in viewer.layers
 
-    widget.previous_button.click()
+    widget.cases_page.previous_button.click()
     open_tab.idle(widget)
     assert "phantom_1 FLAIR" in viewer.layers
     assert raised == []  # one stays in the table while leafing through it
@@ -429,7 +430,7 @@ def test_the_button_says_when_there_is_no_tumour(open_tab, data_set):
     widget = open_tab(data_set)
     open_case(widget, open_tab, "phantom_4_no_tumour")
 
-    widget.largest_button.click()
+    widget.cases_page.largest_button.click()
 
     assert "no mask with tumour" in widget.message.text()
 

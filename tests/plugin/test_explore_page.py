@@ -36,8 +36,8 @@ def open_page(qtbot, viewer):
         widget.resize(420, 700)
         widget.show()
         widget.open_folder(folder)
-        qtbot.waitUntil(lambda: bool(widget.table.rows) and not widget.is_busy, timeout=30_000)
-        widget.explore_button.click()
+        qtbot.waitUntil(lambda: bool(widget.cases_page.table.rows) and not widget.is_busy, timeout=30_000)
+        widget.cases_page.explore_button.click()
         if wait:
             page = widget.explore_page
             qtbot.waitUntil(
@@ -101,7 +101,7 @@ def test_a_finding_about_a_broken_case_says_why_it_does_not_open(open_page, data
 
 def test_a_hidden_case_is_found_too(qtbot, open_page, data, viewer):
     widget = open_page(data)
-    widget.filter.setText("dora")
+    widget.cases_page.filter.setText("dora")
 
     widget.explore_page.findings.itemClicked.emit(item_about(widget.explore_page, "there again"))
     qtbot.waitUntil(lambda: len(viewer.layers) > 0 and not widget.is_busy, timeout=30_000)
@@ -139,7 +139,7 @@ def test_exploring_goes_on_where_it_was_asked_for_again(open_page, data):
     widget = open_page(data, wait=False)
     exploring = widget.explore_page._tasks["explore"]
     widget.explore_page.back_button.click()
-    widget.explore_button.click()
+    widget.cases_page.explore_button.click()
 
     assert widget.explore_page._tasks["explore"] is exploring
 

@@ -159,7 +159,7 @@ def test_a_click_opens_another_case_at_its_slice(make_napari_viewer, tiny_defaul
     cases, tab = CasesWidget(viewer), ReviewWidget(viewer)
     for name, widget in (("Cases", cases), ("Review", tab)):
         viewer.window.add_dock_widget(widget, name=f"{name} (BrainSeg)")
-    qtbot.waitUntil(lambda: not cases.is_busy and len(cases.table.rows) == 4, timeout=30_000)
+    qtbot.waitUntil(lambda: not cases.is_busy and len(cases.cases_page.table.rows) == 4, timeout=30_000)
     tab.queue.scope.setCurrentText(ALL_CASES)
     tab.queue.find_button.click()
     qtbot.waitUntil(lambda: tab.queue.find_button.text() == FIND, timeout=60_000)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
-    QLineEdit,
     QMessageBox,
     QProgressBar,
-    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -24,9 +22,8 @@ from ..core.cases import Case, find_cases
 from ..core.exploration import summarise_case
 from ..core.phantom import write_phantom_cases
 from ..core.progress import Progress
-from .buttons import allow, make_button, side_by_side
-from .case_details import CaseDetails
-from .case_table import CaseFilter, CaseRow, CaseTable, CaseView
+from .buttons import make_button, side_by_side
+from .cases_page import OPEN_FOLDER, CasesPage
 from .correction_layer import save_corrections
 from .explore_page import ExplorePage
 from .layers import sample_folder
@@ -75,11 +72,12 @@ class CasesWidget(QWidget):
     def _build(self) -> None:
         self.pages = QStackedWidget()
         self.pages.addWidget(self._empty_page())
-        self.pages.addWidget(self._table_page())
+        self.cases_page = CasesPage()
         self.explore_page = ExplorePage(
-            self.viewer, go_back=lambda: self.pages.setCurrentIndex(1), go_to=self.open_case
+            self.viewer, go_back=lambda: self.pages.setCurrentWidget(self.cases_page), go_to=self.open_case
         )
-        self.pages.addWidget(self.explore_page)
+        for page in (self.cases_page, self.explore_page):
+            self.pages.addWidget(page)
         self.bar = QProgressBar()
         self.bar.setToolTip("How many cases have been looked into; the table can be used meanwhile.")
         self.cancel_button = make_button("Cancel", self._cancel_or_continue)
@@ -92,6 +90,13 @@ class CasesWidget(QWidget):
         layout.addWidget(self.busy)
         layout.addWidget(self.message)
         self.setMinimumWidth(300)
+        page = self.cases_page
+        page.open_wanted.connect(self.open_current)
+        page.step_wanted.connect(self.open_neighbour)
+        page.largest_wanted.connect(self._show_largest)
+        page.explore_wanted.connect(self._explore)
+        page.folder_wanted.connect(self._choose_folder)
+        page.unmatched.connect(lambda text: self._say(f"No case matches {text!r}."))
 
     def _empty_page(self) -> QWidget:
         page = QWidget()
@@ -105,48 +110,9 @@ class CasesWidget(QWidget):
         layout = QVBoxLayout(page)
         layout.addStretch()
         layout.addWidget(words)
-        layout.addWidget(make_button("Open folder…", self._choose_folder, _OPEN_FOLDER))
+        layout.addWidget(make_button("Open folder…", self._choose_folder, OPEN_FOLDER))
         layout.addWidget(self.sample_button)
         layout.addStretch()
-        return page
-
-    def _table_page(self) -> QWidget:
-        page = QWidget()
-        self.folder_label = QLabel()
-        self.folder_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter: name, site, problem")
-        self.filter.setToolTip("Show only cases whose name, site, missing sequences or problems hold each word.")
-        self.filter.setClearButtonEnabled(True)
-        self.table = CaseTable(self)
-        self.shown = CaseFilter(self.table)
-        self.filter.textChanged.connect(self._filter)
-        self.view = CaseView(self.shown)
-        self.view.selectionModel().currentRowChanged.connect(self._update_controls)
-        self.view.chosen.connect(self.open_current)
-        QShortcut(QKeySequence("J"), self.view, self._show_largest, context=Qt.ShortcutContext.WidgetShortcut)
-        self.details = CaseDetails()
-        self.open_button = make_button("Open case", self.open_current)
-        self.previous_button = make_button("◀ Previous", partial(self.open_neighbour, -1))
-        self.next_button = make_button("Next ▶", partial(self.open_neighbour, 1))
-        self.largest_button = make_button(
-            "Largest tumour slice (J)",
-            self._show_largest,
-            "Go to the slice with the most tumour in the manual mask, or else in the prediction.",
-        )
-        self.explore_button = make_button(
-            "Explore…", self._explore, "What is in this data set, in numbers and figures, and what is odd about it."
-        )
-        again = make_button("Open folder…", self._choose_folder, _OPEN_FOLDER)
-        layout = QVBoxLayout(page)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(side_by_side(self.folder_label, again, stretch=(1, 0)))
-        layout.addWidget(side_by_side(self.filter, self.explore_button, stretch=(1, 0)))
-        layout.addWidget(self.view, stretch=1)
-        layout.addWidget(self.details)
-        layout.addWidget(self.open_button)
-        layout.addWidget(side_by_side(self.previous_button, self.next_button, stretch=(1, 1)))
-        layout.addWidget(self.largest_button)
         return page
 
     # Folders
@@ -187,87 +153,74 @@ class CasesWidget(QWidget):
         self.folder = folder
         self._names.update(case.name for case in cases)
         self._settings.setValue(CASES_FOLDER, str(folder))
-        self.folder_label.setText(folder.name)
-        self.folder_label.setToolTip(str(folder))
-        self.filter.clear()
-        self.table.set_cases(cases)
-        self.pages.setCurrentIndex(1)
-        self._select(next((number for number, case in enumerate(cases) if case.name == last), 0))
+        self.cases_page.show_cases(folder, cases)
+        self.pages.setCurrentWidget(self.cases_page)
+        self.cases_page.select(self.cases_page.find(last) or 0)
         self._fill()
 
     def _fill(self) -> None:
         """Look into the cases that are not known yet."""
-        unknown = [(number, row.case) for number, row in enumerate(self.table.rows) if not row.is_known]
+        rows = self.cases_page.table.rows
+        unknown = [(number, row.case) for number, row in enumerate(rows) if not row.is_known]
         if unknown:
-            self._say(f"{_cases(len(self.table.rows))}; looking into them …")
-            self.shown.setDynamicSortFilter(False)  # no row moves away under the mouse
-            self._start("fill", partial(_summarise, unknown, len(self.table.rows)), self._filled, sent=self._fill_in)
+            self._say(f"{_cases(len(rows))}; looking into them …")
+            self.cases_page.shown.setDynamicSortFilter(False)  # no row moves away under the mouse
+            self._start("fill", partial(_summarise, unknown, len(rows)), self._filled, sent=self._fill_in)
         else:
             self._filled()
 
     def _fill_in(self, found: tuple[int, Any]) -> None:
         number, _ = found
-        self.table.fill_in(*found)
-        if number == self._current_number():
-            self._update_controls()
+        self.cases_page.table.fill_in(*found)
+        if number == self.cases_page.current:
+            self.cases_page.refresh()
 
     def _filled(self, _: object = None) -> None:
-        broken = sum(row.error is not None for row in self.table.rows)
-        self.shown.setDynamicSortFilter(True)
-        self._say(_cases(len(self.table.rows)) + (f", {broken} with a problem ⚠" if broken else ""))
+        rows = self.cases_page.table.rows
+        broken = sum(row.error is not None for row in rows)
+        self.cases_page.shown.setDynamicSortFilter(True)
+        self._say(_cases(len(rows)) + (f", {broken} with a problem ⚠" if broken else ""))
 
     def _cancel_or_continue(self) -> None:
         if self._tasks.keys() & {"list", "fill"}:
             self._tasks.drop("list")
             self._tasks.drop("fill")
-            self.shown.setDynamicSortFilter(True)
-            known = sum(row.is_known for row in self.table.rows)
-            self._say(f"Stopped; {known} of {len(self.table.rows)} cases were looked into.")
+            self.cases_page.shown.setDynamicSortFilter(True)
+            rows = self.cases_page.table.rows
+            self._say(f"Stopped; {sum(row.is_known for row in rows)} of {len(rows)} cases were looked into.")
         else:
             self._fill()
-        self._update_controls()
-
-    def _filter(self, text: str) -> None:
-        self.shown.set_text(text)
-        if self._current_number() is None:
-            self.view.setCurrentIndex(self.shown.index(0, 0))
-        if self.table.rows and not self.shown.rowCount():
-            self._say(f"No case matches {text!r}.")
         self._update_controls()
 
     # Cases
 
     def open_current(self) -> None:
         """Open the selected case in place of the former one, and bring the Segment tab forward."""
-        number = self._current_number()
+        number = self.cases_page.current
         if number is not None:
             self._open(number, then=partial(raise_tab, self.viewer, "Segment"))
 
     def open_case(self, name: str, then: Callable[[], object] = lambda: None) -> None:
         """Open a case by its name in place of the former one, as the table lists it, and do something once it is."""
-        self.filter.clear()  # which may hide it
-        self.select(name)
-        number = self._current_number()
+        self.cases_page.filter.clear()  # which may hide it
+        number = self.cases_page.find(name)
         if number is not None:
+            self.cases_page.select(number)
             self._open(number, then)
 
     def _explore(self) -> None:
         assert self.folder
         self.pages.setCurrentWidget(self.explore_page)
-        self.explore_page.show_folder(self.folder, [row.case for row in self.table.rows])
-
-    def select(self, name: str) -> None:
-        """Select a case by its name."""
-        self._select(next(number for number, row in enumerate(self.table.rows) if row.case.name == name))
+        self.explore_page.show_folder(self.folder, self.cases_page.cases)
 
     def open_neighbour(self, step: int) -> None:
         """Open the case before (-1) or after (1) the selected one, as the table is sorted; broken ones are passed."""
-        number = self._neighbour(step)
+        number = self.cases_page.neighbour(step)
         if number is not None and self._open(number):
-            self._select(number)
+            self.cases_page.select(number)
 
     def _open(self, number: int, then: Callable[[], object] = lambda: None) -> bool:
-        row = self.table.rows[number]
+        row = self.cases_page.table.rows[number]
         if row.error:  # which stands in full under the table
             show_error(row.error)
             return False
@@ -304,42 +257,12 @@ class CasesWidget(QWidget):
         if not show_largest_tumour(self.viewer):
             self._say("There is no mask with tumour in the viewer; open a case that has one, or segment it.")
 
-    def _current_number(self) -> int | None:
-        index = self.shown.mapToSource(self.view.currentIndex())
-        return index.row() if index.isValid() else None
-
-    def _current_row(self) -> CaseRow | None:
-        number = self._current_number()
-        return None if number is None else self.table.rows[number]
-
-    def _neighbour(self, step: int) -> int | None:
-        position = self.view.currentIndex().row() + step
-        while 0 <= position < self.shown.rowCount():
-            number = self.shown.mapToSource(self.shown.index(position, 0)).row()
-            if not self.table.rows[number].error:
-                return number
-            position += step
-        return None
-
-    def _select(self, number: int) -> None:
-        index = self.shown.mapFromSource(self.table.index(number, 0))
-        self.view.setCurrentIndex(index)
-        self.view.scrollTo(index)
-
     # What it says and allows
 
-    def _update_controls(self, *_: object) -> None:
-        row = self._current_row()
-        self.details.show_row(row)
-        nothing = None if row else "Select a case first."
-        allow(
-            self.open_button, nothing or (row.error if row else None), "Show the selected case in the viewer (Enter)."
-        )
-        for button, step, word in ((self.previous_button, -1, "before"), (self.next_button, 1, "after")):
-            last = None if self._neighbour(step) is not None else f"There is no case {word} this one in the table."
-            allow(button, nothing or last, f"Open the case {word} this one, as the table is sorted.")
+    def _update_controls(self) -> None:
+        self.cases_page.refresh()
         running = bool(self._tasks.keys() & {"list", "fill"})
-        self.busy.setVisible(running or any(not row.is_known for row in self.table.rows))
+        self.busy.setVisible(running or any(not row.is_known for row in self.cases_page.table.rows))
         self.cancel_button.setText("Cancel" if running else "Continue")
         self.cancel_button.setToolTip("Stop looking into the cases." if running else "Look into the other cases too.")
         if "list" in self._tasks:
@@ -391,11 +314,6 @@ class CasesWidget(QWidget):
     def dropEvent(self, event: QDropEvent) -> None:
         """List the cases of what was dropped."""
         self.open_folder(event.mimeData().urls()[0].toLocalFile())
-
-
-_OPEN_FOLDER = (
-    "Choose a folder of cases, one case folder, or a folder that holds kaggle_3m; it can also be dropped here."
-)
 
 
 def _summarise(cases: list[tuple[int, Case]], total: int, task: Task) -> None:

@@ -97,7 +97,7 @@ class ReviewQueue(QWidget):
             self._review.go_to(item.z)
             return
         cases = find_tab(self._review.viewer, "Cases")
-        if cases is None or not any(row.case.name == item.case for row in cases.table.rows):
+        if cases is None or not any(row.case.name == item.case for row in cases.cases_page.table.rows):
             self._say(f"{item.case} is not open: open its folder in the Cases tab first.")
             return
         self._wanted = item
