@@ -98,7 +98,7 @@ def draw_result(viewer: napari.Viewer, segment: Any) -> None:
     picture(viewer, "uncertainty")
     segment.show_uncertainty.value = False
     metrics = show_tab(viewer, "Metrics")
-    wait(lambda: metrics.plot is not None and metrics.comparison is not None and not metrics.is_measuring)
+    wait(lambda: metrics.strip.plot is not None and metrics.comparison is not None and not metrics.is_measuring)
     metrics.show_disagreement.setChecked(True)
     picture(viewer, "metrics")
 

@@ -58,7 +58,7 @@ def open_tab(qtbot) -> Iterator[OpenTab]:
     def open_tab(viewer) -> MetricsWidget:
         widget = MetricsWidget(viewer)
         opened.append(widget)
-        qtbot.waitUntil(lambda: widget.plot is not None, timeout=20_000)
+        qtbot.waitUntil(lambda: widget.strip.plot is not None, timeout=20_000)
         qtbot.waitUntil(lambda: bool(widget.comparison or widget.reason.text()))
         qtbot.waitUntil(lambda: not widget.is_measuring, timeout=10_000)
         return widget
@@ -335,8 +335,8 @@ def test_voxel_size_that_becomes_known_changes_the_units(tab, viewer, masks, tin
 
 
 def test_strip_shows_areas_and_dice_of_each_slice(tab, masks, qtbot):
-    qtbot.waitUntil(lambda: bool(tab.plot.lanes))
-    area, dice = tab.plot.lanes
+    qtbot.waitUntil(lambda: bool(tab.strip.plot.lanes))
+    area, dice = tab.strip.plot.lanes
     scores = score_slices(masks[0].data, masks[1].data)
 
     assert [series.colour for series in area.series] == [colours.PREDICTION, colours.MANUAL]
@@ -353,16 +353,16 @@ def test_strip_follows_a_stroke(tab, masks, says, qtbot):
     says(tab, *masks)
     area = np.count_nonzero(masks[0].data[1])
 
-    qtbot.waitUntil(lambda: tab.plot.lanes[0].series[0].values[1] == area)
+    qtbot.waitUntil(lambda: tab.strip.plot.lanes[0].series[0].values[1] == area)
 
 
 def test_a_click_goes_to_the_slice_and_the_mark_follows_the_slider(tab, viewer):
-    tab.plot.clicked.emit(4)
+    tab.strip.plot.clicked.emit(4)
     assert viewer.dims.current_step[0] == 4
-    assert tab.plot.current == 4
+    assert tab.strip.plot.current == 4
 
     viewer.dims.set_current_step(0, 2)
-    assert tab.plot.current == 2
+    assert tab.strip.plot.current == 2
     assert "z\u00a0=\u00a02" in tab.slice_line.text()
 
 
@@ -372,7 +372,7 @@ def test_slices_are_found_in_millimetres_too(tab, viewer, masks, tiny_volume, qt
     tab.go_to(5)
 
     assert viewer.dims.point[0] == 12.5
-    assert tab.plot.current == 5
+    assert tab.strip.plot.current == 5
 
 
 def test_steps_go_round_the_slices_that_disagree(tab, viewer, masks):
@@ -476,7 +476,7 @@ def test_flat_masks_have_scores_and_disagreement_but_no_strip(viewer, open_tab, 
     one.data[0] = 1
     says(tab, one, other)
     assert np.array_equal(overlays(viewer)[0].data, expected_disagreement(one, other))
-    assert not tab.plot.isVisibleTo(tab)
+    assert not tab.strip.plot.isVisibleTo(tab)
 
 
 # taking it along
@@ -525,14 +525,14 @@ def test_tab_in_a_real_window(make_napari_viewer, open_tab, qtbot, tmp_path: Pat
     add_masks(viewer)
     tab = open_tab(viewer)
     viewer.window.add_dock_widget(tab, name="Metrics (BrainSeg)", area="right")
-    qtbot.waitUntil(lambda: bool(tab.plot.lanes))
+    qtbot.waitUntil(lambda: bool(tab.strip.plot.lanes))
     notable = tab.comparison.notable
 
     assert tab.widget().minimumSizeHint().width() <= tab.minimumWidth() == 300
     for theme in ("light", "dark"):
         viewer.theme = theme
         background = get_theme(theme).background.as_rgb_tuple()
-        assert tab.plot.grab().toImage().pixelColor(1, 1).getRgb()[:3] == background
+        assert tab.strip.plot.grab().toImage().pixelColor(1, 1).getRgb()[:3] == background
 
     tab.go_to(notable[-1])
     press = viewer.window._qt_viewer.canvas._key_map_handler.press_key
@@ -556,8 +556,8 @@ def test_a_closed_tab_lets_go_of_the_viewer(tab, viewer, masks, monkeypatch):
     assert not {"G", "Shift+G", "D"} & set(map(str, viewer.keymap))
     assert not tab._timer.isActive()
     monkeypatch.setattr(tab, "look", lambda: pytest.fail("it still looks"))
-    monkeypatch.setattr(tab.plot, "mark", lambda _: pytest.fail("it still follows the slider"))
-    monkeypatch.setattr(tab.plot, "set_theme", lambda *_: pytest.fail("it still follows the theme"))
+    monkeypatch.setattr(tab.strip.plot, "mark", lambda _: pytest.fail("it still follows the slider"))
+    monkeypatch.setattr(tab.strip.plot, "set_theme", lambda *_: pytest.fail("it still follows the theme"))
     monkeypatch.setattr(tab.picker, "_on_change", lambda: pytest.fail("it still follows the layers"))
     viewer.dims.set_current_step(0, 3)
     masks[0].name = "other"
@@ -582,8 +582,8 @@ def test_the_strip_shows_how_uncertain_a_prediction_of_ours_is(
     segment_tab.run()
     finish(segment_tab)
     tab = open_tab(viewer)
-    qtbot.waitUntil(lambda: bool(tab.plot.lanes))
-    curves = {series.title: series.values for series in tab.plot.lanes[0].series}
+    qtbot.waitUntil(lambda: bool(tab.strip.plot.lanes))
+    curves = {series.title: series.values for series in tab.strip.plot.lanes[0].series}
     probability = segment_tab.result.probability
 
     assert list(curves) == ["prediction", "reference", "uncertain"]
@@ -600,7 +600,7 @@ def test_the_uncertain_voxels_come_when_a_run_ends_that_the_strip_has_followed(
     result = segment_tab.result
     result.is_filling = True
     tab = open_tab(viewer)
-    qtbot.waitUntil(lambda: bool(tab.plot.lanes))
-    assert len(tab.plot.lanes[0].series) == 2
+    qtbot.waitUntil(lambda: bool(tab.strip.plot.lanes))
+    assert len(tab.strip.plot.lanes[0].series) == 2
     result.end(result.provenance)
-    qtbot.waitUntil(lambda: len(tab.plot.lanes[0].series) == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: len(tab.strip.plot.lanes[0].series) == 3, timeout=10_000)

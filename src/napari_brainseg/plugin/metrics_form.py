@@ -1,9 +1,9 @@
 """What the Metrics tab shows: controls, scores and lines of text, no behaviour."""
 
 from html import escape
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -12,8 +12,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -21,10 +19,14 @@ from ..core.config import ScoreConfig
 from ..core.metrics import DISTANCES, EMPTY_POLICIES, Scores
 from .buttons import side_by_side
 from .case_table import grouped
-from .columns import text_line
+from .columns import Column, text_line
 from .disagreement import LEGEND
 from .mask_comparison import AGREE, MISSED, NOTABLE_DICE, NOTABLE_VOXELS, TOO_MUCH
 from .metrics_report import HEADLINE, NOTHING, TABLE, shown
+from .score_strip import ScoreStrip
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 NEXT_KEY, PREVIOUS_KEY, SHOW_KEY = "G", "Shift-G", "D"
 MEASURING = "..."
@@ -38,10 +40,16 @@ _EMPTY = ScoreConfig.model_fields["empty"]
 _DEFINITIONS = "\n".join(f"{figure.title} = {figure.definition}" for figure in HEADLINE)
 
 
-class MetricsForm(QScrollArea):
-    """One column: which masks, the scores, the strip of slices, the disagreement, and ways to take it all along."""
+class MetricsForm(Column):
+    """One column: which masks, the scores, the strip of slices, the disagreement, and ways to take it all along.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose theme the strip takes over.
+    """
+
+    def __init__(self, viewer: "ViewerModel") -> None:
         super().__init__()
         self.prediction = ComboBox(tooltip="The mask to judge.", choices=())
         self.reference = ComboBox(tooltip="The mask that counts as the truth, such as the manual one.", choices=())
@@ -56,8 +64,7 @@ class MetricsForm(QScrollArea):
             value=_EMPTY.default,
             tooltip=f"{_EMPTY.description} Decides for slices without tumour in the strip; one mask empty counts as 0.",
         )
-        self.strip = QVBoxLayout()
-        """Where the plot goes."""
+        self.strip = ScoreStrip(viewer)
         self.slice_line = text_line("The slice in view.")
         self.previous_button = QPushButton("◀  (Shift+G)")
         self.next_button = QPushButton("Next disagreement  (G)  ▶")
@@ -112,49 +119,45 @@ class MetricsForm(QScrollArea):
         self.legend.setText(" &nbsp; ".join(parts))
 
     def _lay_out(self) -> None:
-        column = QVBoxLayout()
-        column.setContentsMargins(6, 6, 6, 6)
-        column.setSpacing(4)
-        self._masks = _rows(("Prediction", self.prediction), ("Reference", self.reference))
-        column.addLayout(self._masks)
-        column.addWidget(self.reason)
-        column.addWidget(self.headline)
-        column.addWidget(self.scope)
-        column.addLayout(self._table())
-        column.addLayout(_rows((str(_EMPTY.title), self.empty)))
-        column.addLayout(self.strip)
-        column.addWidget(self.slice_line)
-        column.addWidget(side_by_side(self.previous_button, self.next_button, stretch=(1, 2)))
-        column.addWidget(self.show_disagreement)
-        column.addWidget(self.legend)
-        column.addWidget(
-            side_by_side(self.copy_table_button, self.copy_csv_button, self.save_button, stretch=(1, 1, 1))
+        masks = QWidget()
+        self._masks = _rows(masks, ("Prediction", self.prediction), ("Reference", self.reference))
+        empty = QWidget()
+        _rows(empty, (str(_EMPTY.title), self.empty))
+        self.set_parts(
+            masks,
+            self.reason,
+            self.headline,
+            self.scope,
+            self._table(),
+            empty,
+            self.strip,
+            self.slice_line,
+            side_by_side(self.previous_button, self.next_button, stretch=(1, 2)),
+            self.show_disagreement,
+            self.legend,
+            side_by_side(self.copy_table_button, self.copy_csv_button, self.save_button, stretch=(1, 1, 1)),
+            self.done_line,
         )
-        column.addWidget(self.done_line)
-        column.addStretch()
-        inside = QWidget()
-        inside.setLayout(column)
-        self.setWidget(inside)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(300)
 
-    def _table(self) -> QGridLayout:
-        grid = QGridLayout()
+    def _table(self) -> QWidget:
+        table = QWidget()
+        grid = QGridLayout(table)
+        grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(1)
         grid.setHorizontalSpacing(12)
         grid.setColumnStretch(1, 1)
-        for row, figure in enumerate(TABLE):
+        for place, figure in enumerate(TABLE):
             title = QLabel(figure.title)
             title.setToolTip(figure.definition)
-            grid.addWidget(title, row, 0)
-            grid.addWidget(self.values[figure.name], row, 1)
-        return grid
+            grid.addWidget(title, place, 0)
+            grid.addWidget(self.values[figure.name], place, 1)
+        return table
 
 
-def _rows(*boxes: tuple[str, ComboBox]) -> QFormLayout:
-    """Boxes beside their titles; long names of layers do not widen the tab."""
-    rows = QFormLayout()
+def _rows(inside: QWidget, *boxes: tuple[str, ComboBox]) -> QFormLayout:
+    """Put boxes beside their titles; long names of layers do not widen the tab."""
+    rows = QFormLayout(inside)
+    rows.setContentsMargins(0, 0, 0, 0)
     rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for title, box in boxes:
         native: QComboBox = box.native

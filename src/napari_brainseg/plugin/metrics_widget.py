@@ -4,17 +4,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_error, show_info
-from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFileDialog
 from superqt.utils import qdebounced
 
-from ..core import colours
 from ..core.config import ScoreConfig
 from ..core.metrics import Scores, score_mask
 from .buttons import allow, copy_text
@@ -31,9 +29,6 @@ from .slice_view import go_to_slice, slice_in_view
 from .tabs import is_closing
 from .task import Task, Tasks
 from .viewer_keys import ViewerKeys
-
-if TYPE_CHECKING:
-    from .strip_plot import StripPlot
 
 _EVERY = 150
 """Milliseconds between two looks at the masks."""
@@ -56,12 +51,10 @@ class MetricsWidget(MetricsForm):
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
+        super().__init__(viewer)
         self.viewer = viewer
         self.comparison: MaskComparison | None = None
         """Of the masks that are chosen, if they can be compared."""
-        self.plot: StripPlot | None = None
-        """None until matplotlib is loaded."""
         self.overlay: DisagreementLayer | None = None
         self._pair: Pair = (None, None)
         self._distances: Scores | None = None
@@ -70,13 +63,11 @@ class MetricsWidget(MetricsForm):
         self._timer = QTimer(self)
         self._doubted: ResultLayer | None = None
         """The result whose doubts the strip shows, or will."""
-        # What takes longer waits for the end of a stroke, within which every look finds an edit.
-        self._draw = qdebounced(self._draw_now, timeout=2 * _EVERY, parent=self)
+        # It takes longer, so it waits for the end of a stroke, within which every look finds an edit.
         self._measure = qdebounced(self._measure_now, timeout=3 * _EVERY, parent=self)
         self.picker = MaskPicker(viewer, self.prediction, self.reference, self._layers_changed)
         self._connect()
         self.picker.follow()
-        self._tasks.begin("plot", _load_plot, lambda _: None, returned=self._add_plot, failed=self._fail)
         self._timer.start(_EVERY)
 
     @property
@@ -112,7 +103,7 @@ class MetricsWidget(MetricsForm):
             self._show(touched)
         elif self._doubted is not (result := self._result()):  # a run has ended that changed no mask any more
             self._doubted = result
-            self._draw()
+            self._draw_strip()
         self._show_overlay()
 
     def go_to(self, z: int) -> None:
@@ -159,7 +150,7 @@ class MetricsWidget(MetricsForm):
             self.overlay.write(touched, self.comparison.disagreement(touched))
         self._show_slice()
         self._enable()
-        self._draw()
+        self._draw_strip()
         self._measure()
 
     def _refuse(self, reason: str) -> None:
@@ -173,7 +164,7 @@ class MetricsWidget(MetricsForm):
         self.say_reason(reason)
         self._show_slice()
         self._enable()
-        self._draw()
+        self._draw_strip()
 
     def _measure_now(self) -> None:
         """Measure the distances between the surfaces in the background, of copies that nobody edits."""
@@ -200,49 +191,12 @@ class MetricsWidget(MetricsForm):
             self._distances = self._distances and replace(self._distances, empty=empty)
             self._show_volume()
             self._show_slice()
-            self._draw()
+            self._draw_strip()
 
-    # the strip of slices
+    # the slices
 
-    def _add_plot(self, kind: "type[StripPlot]") -> None:
-        self.plot = kind(lanes=2)
-        self.plot.setToolTip(
-            "Area of both masks, voxels that the model is uncertain of, and Dice, slice by slice; click to go there."
-        )
-        self.plot.clicked.connect(self.go_to)
-        self.strip.addWidget(self.plot)
-        self._follow_theme()
-        self._draw_now()
-
-    def _draw_now(self) -> None:
-        if self.plot is None:
-            return
-        from .strip_plot import Lane, Marks, Series
-
-        comparison = self.comparison
-        self.plot.setVisible(comparison is not None and len(comparison.slices) > 1)
-        if comparison is None:
-            self.plot.show_lanes()
-            return
-        slices = comparison.slices
-        area: tuple[Series, ...] = (
-            Series("prediction", [scores.predicted for scores in slices], colours.PREDICTION),
-            Series("reference", [scores.reference for scores in slices], colours.MANUAL),
-        )
-        if (doubt := self._uncertain_voxels()) is not None:
-            area = (*area, Series("uncertain", doubt))
-        marks = Marks("masks disagree", comparison.notable, colours.TOO_MUCH)
-        dice = Series("Dice", [scores.dice for scores in slices], marks=marks)
-        self.plot.show_lanes(Lane("Area (voxels)", area), Lane("Dice", (dice,), (0, 1)))
-        self._show_slice()
-
-    def _uncertain_voxels(self) -> list[float | None] | None:
-        """Voxels of each slice that are wrong if the probability is right; None where there is no probability."""
-        result = self._result()
-        if result is None:
-            return None
-        voxels = np.minimum(result.probability, 1 - result.probability).sum(axis=(1, 2))
-        return [float(count) if z in result.done else None for z, count in enumerate(voxels)]
+    def _draw_strip(self) -> None:
+        self.strip.show_scores(self.comparison, self._result())
 
     def _result(self) -> ResultLayer | None:
         """What the prediction was made from, once it is complete."""
@@ -251,11 +205,6 @@ class MetricsWidget(MetricsForm):
         if prediction is None or result is None or result.is_filling:
             return None
         return result if len(result.probability) == len(prediction.data) else None
-
-    def _follow_theme(self, _: Any = None) -> None:
-        theme = get_theme(self.viewer.theme)
-        if self.plot:
-            self.plot.set_theme(theme.background.as_hex(), theme.text.as_hex())
 
     def _slice_numbers(self) -> tuple[int, ...]:
         """Numbers of the slices as in the files' names, else counted from 1."""
@@ -268,8 +217,7 @@ class MetricsWidget(MetricsForm):
     def _show_slice(self, _: Any = None) -> None:
         """Say how the slice in view scores, and mark it in the strip."""
         comparison, z = self.comparison, slice_in_view(self.viewer, self._pair[1])
-        if self.plot:
-            self.plot.mark(z if comparison else None)
+        self.strip.mark(z if comparison else None)
         if comparison is None or len(comparison.slices) == 1:
             self.slice_line.setText("")
             return
@@ -306,7 +254,8 @@ class MetricsWidget(MetricsForm):
         self.copy_csv_button.clicked.connect(lambda: self._copy(to_csv(self.report()), "all slices as CSV"))
         self.save_button.clicked.connect(self._save)
         self.viewer.dims.events.current_step.connect(self._show_slice)
-        self.viewer.events.theme.connect(self._follow_theme)
+        self.strip.clicked.connect(self.go_to)
+        self.strip.failed.connect(self._fail)
         actions = {
             NEXT_KEY: lambda: self.step(1),
             PREVIOUS_KEY: lambda: self.step(-1),
@@ -373,21 +322,13 @@ class MetricsWidget(MetricsForm):
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab; a disagreement that nobody keeps in step must not stay."""
         self._timer.stop()
-        for debounced in (self._measure, self._draw):
-            debounced.cancel()
+        self._measure.cancel()
         self._tasks.close()
+        self.strip.let_go()
         self.picker.let_go()
         self._drop_overlay()
         self.viewer.dims.events.current_step.disconnect(self._show_slice)
-        self.viewer.events.theme.disconnect(self._follow_theme)
         self._keys.let_go()
-
-
-def _load_plot(_: Task) -> "type[StripPlot]":
-    """Load matplotlib, which takes a third of a second and the first time, when it looks for fonts, far longer."""
-    from .strip_plot import StripPlot
-
-    return StripPlot
 
 
 def _measure(ours: Any, theirs: Any, spacing: Any, config: ScoreConfig, _: Task) -> Scores:
