@@ -144,7 +144,7 @@ def draw_training(viewer: napari.Viewer) -> None:
     setup.share.setValue(25)
     setup.advanced["batch_size"].value = 8
     setup.advanced["threads"].value = 1
-    wait(lambda: setup.cost is not None)
+    wait(lambda: setup.cost_line.cost is not None)
     picture(viewer, "train-setup")
     output = setup.output
     setup.start_button.click()

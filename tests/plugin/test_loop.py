@@ -80,8 +80,8 @@ def test_segment_correct_accept_retrain_adopt_segment_again(window, data, tmp_pa
     review.rounds.retrain_button.click()
     train = find_tab(window, "Train")
     setup = train.setup
-    qtbot.waitUntil(lambda: setup.split is not None and not setup.is_busy, timeout=60_000)
-    assert setup.corrections_line.text().startswith("2 corrected slices of 1 case.")
+    qtbot.waitUntil(lambda: setup.patients.split is not None and not setup.is_busy, timeout=60_000)
+    assert setup.patients.corrections_line.text().startswith("2 corrected slices of 1 case.")
     assert setup.parent_model == str(tmp_path / "tiny")
     for name, value in (("epoch_slices", 4), ("batch_size", 2), ("window", 32), ("threads", 1), ("validate_every", 1)):
         setup.advanced[name].value = value

@@ -15,7 +15,7 @@ from napari_brainseg.core.rounds import adopt
 from napari_brainseg.core.training_pace import MeasuredPace
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.core.workspaces import default_workspace
-from napari_brainseg.plugin import train_data, train_setup
+from napari_brainseg.plugin import train_cost, train_data
 from napari_brainseg.plugin.sentences import as_sentence
 from napari_brainseg.plugin.train_augmentation import OWN
 from napari_brainseg.plugin.train_data import read_training_data, split_data
@@ -48,7 +48,7 @@ def setup(qtbot, tiny_default):
 @pytest.fixture
 def filled(setup, patients, wait_for):
     """The page with four patients counted and split."""
-    setup.open_folder(patients)
+    setup.patients.open_folder(patients)
     wait_for(setup)
     return setup
 
@@ -72,18 +72,18 @@ def test_without_data_the_page_says_what_to_do(setup):
 
 
 def test_the_split_is_shown_before_anything_runs(filled):
-    split = filled.split
+    split = filled.patients.split
     everybody = {item.case.name for item in (*split.training, *split.validation)}
 
     assert everybody == {"anna", "bert", "carl", "dora"}
     assert len(split.validation) == 1
-    assert "Patients" in filled.split_view.sums.text()
-    tree = filled.split_view.tree
+    assert "Patients" in filled.patients.split_view.sums.text()
+    tree = filled.patients.split_view.tree
     assert [tree.topLevelItem(n).text(0) for n in range(2)] == ["Train (3)", "Validate (1)"]
     counts = {item.case.name: (item.slices, item.tumour_slices) for item in (*split.training, *split.validation)}
     assert counts["dora"] == (6, 0)
     assert 0 < counts["anna"][1] < 6
-    assert "too few to tell how good the model is" in filled.split_view.worth.text()
+    assert "too few to tell how good the model is" in filled.patients.split_view.worth.text()
     assert filled.start_button.isEnabled()
 
 
@@ -93,7 +93,7 @@ def test_cases_are_counted_off_the_gui_thread(setup, patients, wait_for, monkeyp
     monkeypatch.setattr(
         train_data, "known_areas", lambda case: threads.append(threading.current_thread()) or count(case)
     )
-    setup.open_folder(patients)
+    setup.patients.open_folder(patients)
     wait_for(setup)
 
     assert len(threads) == 4
@@ -105,12 +105,12 @@ def test_seed_and_share_decide_the_split_as_on_the_command_line(filled, patients
     filled.share.setValue(50)
     filled.advanced["seed"].value = 3
     expected = split_data(read_training_data(patients, None, lambda _: None), 0.5, 3, None)
-    qtbot.waitUntil(lambda: filled.split == expected, timeout=10_000)
+    qtbot.waitUntil(lambda: filled.patients.split == expected, timeout=10_000)
 
     filled.share.setValue(0)
-    qtbot.waitUntil(lambda: filled.split is not None and not filled.split.validation, timeout=10_000)
+    qtbot.waitUntil(lambda: filled.patients.split is not None and not filled.patients.split.validation, timeout=10_000)
     assert filled.request().share == 0
-    assert "nothing will tell" in filled.split_view.worth.text()
+    assert "nothing will tell" in filled.patients.split_view.worth.text()
 
 
 def test_a_parent_that_has_seen_everybody_is_refused(filled, save_tiny_model, tmp_path, qtbot):
@@ -142,7 +142,7 @@ def test_too_little_data_disables_the_button_and_says_why(setup, patients, tmp_p
         for file in (patients / name[:4]).iterdir():
             (data / name).mkdir(parents=True, exist_ok=True)
             shutil.copy(file, data / name / file.name.replace("dora", name))
-    setup.open_folder(data)
+    setup.patients.open_folder(data)
     wait_for(setup)
 
     assert setup.cost_line.text().startswith(reason)
@@ -156,18 +156,18 @@ def test_cases_that_cannot_be_used_are_listed_with_their_reason(setup, patients,
         file.unlink()
     (data / "bert" / "bert_1_mask.tif").write_bytes(b"broken")
     shutil.copytree(patients / "dora", data / "dora")
-    setup.open_folder(data)
+    setup.patients.open_folder(data)
     wait_for(setup)
 
-    assert setup.split_view.left_out.text().startswith("2 cases left out")
-    reasons = "\n".join(setup.data.left_out)
+    assert setup.patients.split_view.left_out.text().startswith("2 cases left out")
+    reasons = "\n".join(setup.patients.data.left_out)
     assert "carl: it has no manual mask" in reasons
     assert "bert_1_mask.tif" in reasons
 
 
 def test_a_folder_without_cases_says_so(setup, tmp_path, wait_for):
     (tmp_path / "empty").mkdir()
-    setup.open_folder(tmp_path / "empty")
+    setup.patients.open_folder(tmp_path / "empty")
     wait_for(setup)
 
     assert "no case found" in setup.cost_line.text()
@@ -175,14 +175,14 @@ def test_a_folder_without_cases_says_so(setup, tmp_path, wait_for):
 
 def test_the_folder_of_the_cases_tab_is_taken_unless_another_was_chosen(setup, patients, tmp_path, monkeypatch):
     QSettings("napari-brainseg", "napari-brainseg").setValue("cases/folder", str(patients))
-    setup.follow_cases()
-    assert setup.folder == patients
+    setup.patients.follow_cases()
+    assert setup.patients.folder == patients
 
     other = copy_of(patients, tmp_path / "other", "anna")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(other))
-    setup.folder_button.click()
-    setup.follow_cases()
-    assert setup.folder == other
+    setup.patients.folder_button.click()
+    setup.patients.follow_cases()
+    assert setup.patients.folder == other
 
 
 def test_a_name_that_is_taken_is_refused(filled, patients):
@@ -251,7 +251,7 @@ def test_the_command_is_copied(filled, patients):
 
 def test_the_cost_follows_the_epochs_without_another_measurement(filled, monkeypatch, qtbot):
     measured = []
-    monkeypatch.setattr(train_setup, "measure_cost", lambda request, _: measured.append(request) or COST)
+    monkeypatch.setattr(train_cost, "measure_cost", lambda request, _: measured.append(request) or COST)
     filled.show()
     filled.epochs.value = 40
     qtbot.waitUntil(lambda: "per epoch" in filled.cost_line.text(), timeout=10_000)
@@ -266,7 +266,7 @@ def test_the_cost_follows_the_epochs_without_another_measurement(filled, monkeyp
 
 
 def test_minutes_stand_in_for_epochs(filled, monkeypatch, qtbot):
-    monkeypatch.setattr(train_setup, "measure_cost", lambda *_: COST)
+    monkeypatch.setattr(train_cost, "measure_cost", lambda *_: COST)
     filled.show()
     filled.epochs.value = 7
     filled.length.unit.value = MINUTES
@@ -306,7 +306,7 @@ def test_what_suits_the_start_is_shown_until_something_else_is_typed(filled):
 
 def test_long_names_do_not_widen_the_column(filled, tmp_path, qtbot):
     name = "averylongnamewithoutanyplacetobreakit" * 3
-    filled.folder_label.setText(name)
+    filled.patients.folder_label.setText(name)
     filled.models_folder = tmp_path / name / "brain_seg_models"
     (filled.models_folder / "mine").mkdir(parents=True)
     filled.name.setText("mine")
@@ -357,7 +357,7 @@ def test_a_measurement_that_fails_does_not_hinder(filled, monkeypatch, qtbot):
     def fail(*_):
         raise ValueError("no memory")
 
-    monkeypatch.setattr(train_setup, "measure_cost", fail)
+    monkeypatch.setattr(train_cost, "measure_cost", fail)
     filled.show()
     filled.epochs.value = 40
     qtbot.waitUntil(lambda: "no memory" in filled.cost_line.text(), timeout=10_000)
@@ -414,38 +414,40 @@ def correct(data, name, slices):
 
 
 def test_nothing_is_said_of_corrections_where_there_are_none(filled):
-    assert not filled.corrections.isVisibleTo(filled)
-    assert not filled.corrections_line.isVisibleTo(filled)
+    assert not filled.patients.use_corrections.isVisibleTo(filled)
+    assert not filled.patients.corrections_line.isVisibleTo(filled)
     assert "--corrections" not in filled.request().arguments()
 
 
 def test_corrections_are_learned_from_unless_somebody_does_not_want_it(setup, corrected, wait_for):
-    setup.open_folder(corrected)
+    setup.patients.open_folder(corrected)
     wait_for(setup)
     workspace = default_workspace(corrected)
 
-    assert setup.corrections_line.text().startswith("2 corrected slices of 1 case. No patient that default has learned")
+    assert setup.patients.corrections_line.text().startswith(
+        "2 corrected slices of 1 case. No patient that default has learned"
+    )
     assert setup.output == workspace.runs / "round-1"
     words = setup.request().arguments()
     assert words[words.index("--corrections") + 1] == str(workspace.folder)
-    setup.corrections.setChecked(False)
+    setup.patients.use_corrections.setChecked(False)
     wait_for(setup)
     assert "--corrections" not in setup.request().arguments()
     assert setup.output.parent.name == "brainseg-models"
-    assert not any(item.case.corrected_slices for item in setup.data.cases)
-    assert setup.corrections.isVisibleTo(setup)
+    assert not any(item.case.corrected_slices for item in setup.patients.data.cases)
+    assert setup.patients.use_corrections.isVisibleTo(setup)
 
 
 def test_what_is_corrected_meanwhile_is_counted_when_the_page_is_looked_at_again(setup, corrected, wait_for):
-    setup.open_folder(corrected)
+    setup.patients.open_folder(corrected)
     wait_for(setup)
     setup.name.setText("mine")
     setup.name.textEdited.emit("mine")
     correct(corrected, "bert", [0, 1, 2])
-    setup.follow_cases()
+    setup.patients.follow_cases()
     wait_for(setup)
 
-    assert setup.corrections_line.text().startswith("5 corrected slices of 2 cases.")
+    assert setup.patients.corrections_line.text().startswith("5 corrected slices of 2 cases.")
     assert setup.name.text() == "mine"
 
 
@@ -453,11 +455,11 @@ def test_retraining_starts_from_the_model_in_use(setup, corrected, wait_for, tmp
     save_tiny_model(tmp_path / "mine")
     adopt(default_workspace(corrected), tmp_path / "mine")
     setup.source.value = FROM_NOTHING
-    setup.corrections.setChecked(False)
+    setup.patients.use_corrections.setChecked(False)
     setup.retrain(corrected)
     wait_for(setup)
 
     assert setup.parent_model == str(tmp_path / "mine")
-    assert setup.corrections.isChecked()
+    assert setup.patients.use_corrections.isChecked()
     assert setup.output == default_workspace(corrected).runs / "round-1"
     assert setup.start_button.isEnabled()

@@ -19,7 +19,7 @@ from napari_brainseg.core.config import ModelConfig
 from napari_brainseg.core.model_folders import ModelInfo, read_model_info
 from napari_brainseg.core.runs import is_stop_asked, read_previews, read_run, write_run
 from napari_brainseg.core.training_pace import MeasuredPace
-from napari_brainseg.plugin import train_farewell, train_figure, train_setup, train_widget
+from napari_brainseg.plugin import train_cost, train_farewell, train_figure, train_widget
 from napari_brainseg.plugin.tabs import show_tab
 from napari_brainseg.plugin.train_farewell import ask
 from napari_brainseg.plugin.train_figure import CurvesWanted, draw_curves, render_curves
@@ -89,7 +89,7 @@ def ready(tab, patients, tmp_path, qtbot):
 
 def set_up(tab, patients, tmp_path, qtbot):
     setup = tab.setup
-    setup.open_folder(patients)
+    setup.patients.open_folder(patients)
     setup.source.value = FROM_NOTHING
     setup.network["filters"].value = (4, 8, 8)
     for name, value in (("epoch_slices", 4), ("batch_size", 2), ("window", 32), ("validate_every", 1), ("threads", 1)):
@@ -98,7 +98,7 @@ def set_up(tab, patients, tmp_path, qtbot):
     setup.augmentation.form["scale"].value = (0.9, 1.1)
     setup.epochs.value = 2
     setup.models_folder = tmp_path / "models"
-    qtbot.waitUntil(lambda: setup.split is not None and not setup.is_busy, timeout=30_000)
+    qtbot.waitUntil(lambda: setup.patients.split is not None and not setup.is_busy, timeout=30_000)
     return tab
 
 
@@ -142,7 +142,9 @@ def test_a_fine_tuned_model_is_shown_against_its_parent(ready, save_tiny_model, 
     parent = save_tiny_model(tmp_path / "parent")
     ready.setup.source.value = "A trained model"
     ready.setup.models.choose(str(parent))
-    qtbot.waitUntil(lambda: ready.setup.split is not None and ready.setup.start_button.isEnabled(), timeout=10_000)
+    qtbot.waitUntil(
+        lambda: ready.setup.patients.split is not None and ready.setup.start_button.isEnabled(), timeout=10_000
+    )
     ready.setup.start_button.click()
     wait_for(qtbot, ready, "finished", "failed")
 
@@ -333,7 +335,7 @@ def test_the_tab_takes_the_folder_opened_in_the_cases_tab_when_it_comes_to_the_f
     make_napari_viewer, npe2pm, tiny_default, patients, qtbot, monkeypatch
 ):
     measured = []
-    monkeypatch.setattr(train_setup, "measure_cost", lambda request, _: measured.append(request) or COST)
+    monkeypatch.setattr(train_cost, "measure_cost", lambda request, _: measured.append(request) or COST)
     viewer = make_napari_viewer(show=True)
     with npe2pm.tmp_plugin(package="napari-brainseg"):
         train = show_tab(viewer, "Train")
@@ -341,10 +343,10 @@ def test_the_tab_takes_the_folder_opened_in_the_cases_tab_when_it_comes_to_the_f
         assert train.isVisible()  # as Qt has it, behind another tab
         cases.open_folder(patients)
         qtbot.waitUntil(lambda: not cases.is_busy, timeout=30_000)
-        assert train.setup.folder is None
+        assert train.setup.patients.folder is None
         show_tab(viewer, "Train")
-        qtbot.waitUntil(lambda: train.setup.split is not None and not train.setup.is_busy, timeout=30_000)
-        assert train.setup.folder == patients
+        qtbot.waitUntil(lambda: train.setup.patients.split is not None and not train.setup.is_busy, timeout=30_000)
+        assert train.setup.patients.folder == patients
         qtbot.waitUntil(lambda: len(measured) == 1, timeout=10_000)
 
         show_tab(viewer, "Cases")

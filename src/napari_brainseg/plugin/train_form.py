@@ -4,12 +4,10 @@ from typing import Any
 
 from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFormLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QSpinBox,
     QWidget,
 )
@@ -21,8 +19,9 @@ from .buttons import make_button, side_by_side
 from .columns import folded, make_primary, stack, text_line
 from .form import settings_form
 from .train_augmentation import OWN, TrainAugmentation
+from .train_cost import CostLine
 from .train_length import TrainLength
-from .train_split import TrainSplit
+from .train_patients import TrainPatients
 
 START = "Start training"
 FROM_MODEL, FROM_NOTHING = "A trained model", "Nothing"
@@ -35,16 +34,7 @@ class TrainForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder_label = text_line("The data folder.")
-        self.folder_button = make_button("Choose…", tooltip="Choose a folder of patients with manual masks.")
-        self.corrections = QCheckBox("Learn from corrections")
-        self.corrections.setToolTip("What was corrected in the Review tab wins over the masks in the folder.")
-        self.corrections.setChecked(True)
-        self.corrections_line = text_line("What is corrected, and what keeps the model from forgetting.")
-        self.bar = QProgressBar()
-        self.bar.setToolTip("Cases whose slices have been counted.")
-        self.bar.hide()
-        self.split_view = TrainSplit()
+        self.patients = TrainPatients()
         self.source = ComboBox(
             choices=(FROM_MODEL, FROM_NOTHING),
             tooltip="Fine-tune a model that has learned already, or begin with a new network that knows nothing.",
@@ -76,7 +66,7 @@ class TrainForm(QWidget):
             self._control(name).changed.connect(lambda _, name=name: self._typed.add(name))
         self.network = settings_form(ModelConfig, *_plain_fields(ModelConfig))
         self.network_part = folded("Network", self.network.native)
-        self.cost_line = text_line("What the training will take on this machine, or why it cannot start.")
+        self.cost_line = CostLine()
         self.start_button = make_button(START, tooltip=START_TOOLTIP)
         make_primary(self.start_button)
         self.copy_button = make_button("Copy as command", tooltip=COMMAND_TOOLTIP)
@@ -86,11 +76,7 @@ class TrainForm(QWidget):
         stack(
             self,
             _title("Data"),
-            side_by_side(self.folder_label, self.folder_button, stretch=(1, 0)),
-            self.corrections,
-            self.corrections_line,
-            self.bar,
-            self.split_view,
+            self.patients,
             _title("Model"),
             self._model_rows(),
             self.place_line,

@@ -185,7 +185,7 @@ class TrainWidget(Column):
         if folder and Path(folder).is_dir():
             self.watch(Path(folder), int(self._settings.value(_PID, 0)))
         else:
-            self.setup.follow_cases()
+            self.setup.patients.follow_cases()
 
     def _show(self, view: RunView) -> None:
         self.view = view
