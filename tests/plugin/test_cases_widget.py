@@ -444,7 +444,7 @@ def test_folder_and_case_are_remembered(open_tab, data_set):
     again = open_tab()
 
     assert column(again, CASE) == NAMES
-    assert again._current_row().case.name == "phantom_3_FLAIR_only"
+    assert again.cases_page.current_row.case.name == "phantom_3_FLAIR_only"
 
 
 def test_a_folder_that_is_gone_is_told(open_tab, tmp_path):

@@ -749,6 +749,18 @@ def test_opening_another_case_saves_and_asks_nothing(viewer, tab, workspace, vol
     assert list(on_disk(workspace, volume).planes) == [2]
 
 
+def test_another_case_can_be_opened_after_the_tab_was_closed(viewer, tab, qtbot):
+    autosave = tab.session.autosave
+    tab.close()
+    qtbot.waitUntil(lambda: not isalive(autosave), timeout=5000)
+    cases = CasesWidget(viewer)
+    try:
+        cases._names = {"bert"}
+        assert cases._may_replace()
+    finally:
+        cases.close()
+
+
 def test_what_could_not_be_saved_is_asked_about(viewer, tab, full_disk, monkeypatch):
     questions = []
     monkeypatch.setattr(

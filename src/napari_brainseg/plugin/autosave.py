@@ -147,7 +147,7 @@ class Autosave(QObject):
     def stop(self) -> bool:
         """Save all there is and follow the layer no longer; False if something could not be saved in time."""
         is_saved = self.flush()
-        self._job = None
+        self._job = self.correction.flush = None
         for timer in (self._soon, self._retry, self._watch):
             timer.stop()
         for signal in self._signals:

@@ -76,12 +76,8 @@ def correction_of(layer: Layer) -> "CorrectionLayer | None":
 def save_corrections(layers: Collection[Layer]) -> None:
     """Save what is not saved yet before layers are taken away; it takes seconds at most."""
     for correction in filter(None, map(correction_of, layers)):
-        correction.flush()
-
-
-def _all_saved() -> bool:
-    """What a correction layer says that no tab saves."""
-    return True
+        if correction.flush:
+            correction.flush()
 
 
 class CorrectionLayer:
@@ -116,8 +112,8 @@ class CorrectionLayer:
         mask = start.mask.copy()
         for z, plane in corrections.planes.items():
             self.saved[z] = mask[z] = plane
-        self.flush: Callable[[], bool] = _all_saved
-        """Saves what is not saved yet and says whether all is: set by the tab."""
+        self.flush: Callable[[], object] | None = None
+        """Saves what is not saved yet; None while no tab does."""
         if start.layer:
             note(start.layer, original=np.array(start.layer.data))  # whose edits are ours from now on
             start.layer.visible = False
