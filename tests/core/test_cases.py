@@ -166,6 +166,18 @@ def test_two_cases_of_one_name_are_told_apart(touch: Touch, tmp_path: Path) -> N
     assert first.folder != second.folder
 
 
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_which_of_two_is_the_second_does_not_depend_on_the_disk(
+    touch: Touch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_reversed: bool
+) -> None:
+    for site in ("2", "02", "10"):
+        touch(f"set/{site}/p", slices("p", (1, 2)))
+    list_names = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: sorted(list_names(folder), reverse=is_reversed))
+    found = find_cases(tmp_path / "set")
+    assert [case.folder.parent.name for case in found] == ["02", "2", "10"]
+
+
 @pytest.mark.parametrize(
     ("name", "patient"), [("TCGA_CS_4941_19960909", "TCGA_CS_4941"), ("p", "p")], ids=["TCGA", "elsewhere"]
 )
@@ -303,14 +315,14 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """Make a folder unreadable, which permissions do not for root."""
 
     def make(folder: Path) -> None:
-        scandir = os.scandir
+        listdir = os.listdir
 
         def guarded(path: Any) -> Any:
             if Path(path) == folder:
                 raise PermissionError(errno.EACCES, "Permission denied", str(path))
-            return scandir(path)
+            return listdir(path)
 
-        monkeypatch.setattr(os, "scandir", guarded)
+        monkeypatch.setattr(os, "listdir", guarded)
 
     return make
 

@@ -221,17 +221,17 @@ def _folders(root: Path, results: bool, on_progress: OnProgress) -> Iterator[Pat
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Visible entries, none where the folder may not be read."""
+    """Visible entries in natural order, none where the folder may not be read."""
     try:
-        with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries if not entry.name.startswith(".")]
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except PermissionError:
         return []
+    return [folder / name for name in natsorted(names)]  # 1 and 01 are alike to it, so that sorting before tells them
 
 
 def _cases_in(folder: Path, *, is_root: bool) -> list[Case]:
     try:
-        os.scandir(folder).close()
+        os.listdir(folder)
     except PermissionError as error:
         reason = f"{folder} may not be read: permission denied"
         if is_root:
@@ -245,7 +245,7 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
     stacks: dict[str, list[tuple[bool, Path]]] = defaultdict(list)
     nifti: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     strays: list[Path] = []
-    for file in natsorted(files):
+    for file in files:
         if match := _SLICE.fullmatch(file.name):
             slices[match["case"]].append((int(match["number"]), bool(match["mask"]), file))
         elif match := _STACK.fullmatch(file.name):
