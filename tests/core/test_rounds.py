@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from napari_brainseg.core.model_folders import ModelInfo, Provenance, read_model_info
 from napari_brainseg.core.models import TrainedModel, save_model
@@ -71,6 +72,19 @@ def test_adopting_and_going_back_step_by_step(workspace: Workspace, runs: list[P
 def test_going_back_without_an_adoption_is_refused(workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="no model was adopted"):
         roll_back(workspace)
+
+
+def test_going_back_to_a_model_that_was_trained_on_since_is_refused(
+    workspace: Workspace, runs: list[Path], untrained: TrainedModel
+) -> None:
+    adopt(workspace, runs[0])
+    adopt(workspace, runs[1])
+    with torch.no_grad():
+        next(untrained.network.parameters()).add_(1)
+    save_model(untrained, runs[0], overwrite=True)
+    with pytest.raises(ValueError, match=re.escape(f"{runs[0]} is no longer the model that was in use")):
+        roll_back(workspace)
+    assert model_in_use(workspace) == str(runs[1])
 
 
 def test_rounds_tell_what_they_brought(workspace: Workspace, runs: list[Path]) -> None:

@@ -114,21 +114,28 @@ def roll_back(workspace: Workspace) -> Adoption:
 
     Raises
     ------
-    ValueError
-        If none was adopted, or the former one is not what it was.
+    FileNotFoundError, ValueError
+        If none was adopted, or the former one is gone or has other weights now.
     """
     adoptions = read_adoptions(workspace)
     if not adoptions:
         raise ValueError(f"{workspace.folder}: no model was adopted, so there is none to go back to")
-    stack = [DEFAULT_MODEL]
+    stack: list[Adoption] = []
     for adoption in adoptions:
         if adoption.is_back:
             stack.pop()
         else:
-            stack.append(adoption.model)
-    if len(stack) == 1:
-        raise ValueError(f"{workspace.folder}: {stack[0]} is in use, and there was no other before it")
-    return _adopt(workspace, _place(workspace, stack[-2]), is_back=True)
+            stack.append(adoption)
+    if not stack:
+        raise ValueError(f"{workspace.folder}: {DEFAULT_MODEL} is in use, and there was no other before it")
+    if len(stack) == 1:  # which weights the shipped one had then stands nowhere
+        return _adopt(workspace, DEFAULT_MODEL, is_back=True)
+    former = _place(workspace, stack[-2].model)
+    if read_model_info(former).provenance.weights_sha256 != stack[-2].weights_sha256:
+        raise ValueError(
+            f"{former} is no longer the model that was in use: its weights are others; adopt it anew if you want these"
+        )
+    return _adopt(workspace, former, is_back=True)
 
 
 def find_rounds(workspace: Workspace) -> list[Round]:
