@@ -78,6 +78,7 @@ class Summary(Settings):
 
     count: int = Field(description="Values that the others are made of.")
     left_out: int = Field(description="Cases or slices without a value, which count nowhere.")
+    patients: int = Field(description="Whom the values come from.")
     mean: float | None = None
     median: float | None = None
     sd: float | None = Field(None, description="Of the sample (n - 1).")
@@ -95,12 +96,13 @@ class Summary(Settings):
         pairs = list(zip(values, patients, strict=True))
         known = [(value, patient) for value, patient in pairs if value is not None]
         if not known:
-            return cls(count=0, left_out=len(pairs))
+            return cls(count=0, left_out=len(pairs), patients=0)
         array = np.array([value for value, _ in known], np.float64)
         quartiles = np.percentile(array, [0, 25, 50, 75, 100]).tolist()
         return cls(
             count=len(known),
             left_out=len(pairs) - len(known),
+            patients=len({patient for _, patient in known}),
             mean=float(array.mean()),
             median=quartiles[2],
             sd=float(array.std(ddof=1)) if len(known) > 1 else None,
