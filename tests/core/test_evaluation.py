@@ -231,7 +231,7 @@ def test_cases_are_grouped_by_site_and_sequences_and_poor_ones_named() -> None:
         ]
     )
     assert {site: found.mean for site, found in summary.sites.items()} == pytest.approx({"CS": 0.8, "DU": 0.5})
-    assert summary.sequences["all present"].mean == pytest.approx(0.7)
+    assert summary.sequences["all sequences"].mean == pytest.approx(0.7)
     assert summary.sequences["some missing"].mean == pytest.approx(0.7)
     assert summary.poor == ("TCGA_DU_0003_1",)
     assert summary.figures["dice"].mean == pytest.approx(0.675)

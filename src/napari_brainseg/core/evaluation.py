@@ -72,6 +72,13 @@ class CaseScores:
         """Whom the case belongs to."""
         return patient_of(self.name)
 
+    @property
+    def sequences(self) -> str | None:
+        """What group it is in by its sequences, None while they are not known."""
+        if self.missing is None:
+            return None
+        return "some missing" if self.missing else "all sequences"
+
 
 class Summary(Settings):
     """One figure over several cases or slices; None where there is no value."""
@@ -279,7 +286,7 @@ def summarise_scores(cases: Sequence[CaseScores]) -> ScoreSummary:
         pooled={figure.name: getattr(pooled, figure.name) for figure in FIGURES if figure.name not in DISTANCES},
         poor=tuple(case.name for case in cases if (case.scores.dice or 0) < POOR_DICE and case.scores.dice is not None),
         sites=_dice_by(cases, lambda case: case.site or None),
-        sequences=_dice_by(cases, _sequences),
+        sequences=_dice_by(cases, lambda case: case.sequences),
         slices=_summarise_slices(cases),
     )
 
@@ -349,12 +356,6 @@ def _dice_by(cases: Iterable[CaseScores], group: Callable[[CaseScores], str | No
         if name := group(case):
             groups.setdefault(name, []).append(case)
     return {name: _summary(groups[name], "dice") for name in sorted(groups)}
-
-
-def _sequences(case: CaseScores) -> str | None:
-    if case.missing is None:
-        return None
-    return "some missing" if case.missing else "all present"
 
 
 def _summarise_slices(cases: Sequence[CaseScores]) -> SliceSummary:
