@@ -112,7 +112,8 @@ def test_what_is_no_model_is_not_adopted(workspace: Workspace, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [("[", "is damaged"), ('{"schema_version": 2}', "has schema version 2, but up to 1")]
+    ("content", "reason"),
+    [("[", "is damaged"), ('{"schema_version": 2, "new": 1}', "has schema version 2, but up to 1")],
 )
 def test_a_list_that_cannot_be_read_is_named(workspace: Workspace, content: str, reason: str) -> None:
     workspace.folder.mkdir()

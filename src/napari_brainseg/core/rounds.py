@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from .cases import WORKSPACE_FILE
 from .files import atomic_path
 from .ledgers import now
 from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info
-from .settings import Settings
+from .settings import Settings, read_versioned
 from .workspaces import Workspace
-
-_VERSION = 1
 
 
 class Adoption(Settings):
@@ -31,7 +29,7 @@ class Adoption(Settings):
 class Adoptions(Settings):
     """The content of ``models.json``: the last one is in use."""
 
-    schema_version: int = _VERSION
+    schema_version: int = 1
     adoptions: tuple[Adoption, ...] = ()
 
 
@@ -77,17 +75,9 @@ def read_adoptions(workspace: Workspace) -> tuple[Adoption, ...]:
         If the file is damaged or of a newer version.
     """
     try:
-        content = Adoptions.model_validate_json(workspace.models.read_text("utf-8"))
+        return read_versioned(workspace.models, Adoptions, "the list of adopted models").adoptions
     except FileNotFoundError:
         return ()
-    except ValidationError as error:
-        raise ValueError(f"{workspace.models} is damaged: it does not say which models were adopted") from error
-    if content.schema_version > _VERSION:
-        raise ValueError(
-            f"{workspace.models} has schema version {content.schema_version}, but up to {_VERSION} can be read here: "
-            "update napari-brainseg"
-        )
-    return content.adoptions
 
 
 def model_in_use(workspace: Workspace) -> str:

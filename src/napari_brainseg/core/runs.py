@@ -15,12 +15,12 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import psutil
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from .config import ModelConfig, TrainConfig
 from .files import atomic_path
 from .progress import Cancelled
-from .settings import Settings
+from .settings import Settings, read_versioned
 from .volumes import Array
 
 RUN_FILE = "run.json"
@@ -139,15 +139,12 @@ def read_state(folder: Path | str) -> RunState | None:
     Raises
     ------
     ValueError
-        If the file is damaged.
+        If the file is damaged or of a newer version.
     """
-    path = Path(folder) / STATE_FILE
     try:
-        state = RunState.model_validate_json(path.read_text("utf-8"))
+        state = read_versioned(Path(folder) / STATE_FILE, RunState, "the state of a run")
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise ValueError(f"{path} is damaged: it is not the state of a run") from error
     if state.status in UNDER_WAY and not is_alive(state):
         return state.model_copy(update={"status": "stopped", "message": "the process ended", "seconds_left": None})
     return state
