@@ -257,11 +257,8 @@ class StateFile:
         before = self._state.status
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._state = self._state.model_copy(update={**changes, "updated": now})
-        if self._state.status != before:
+        if self._state.status != before or time.monotonic() - self._written >= _UPDATE_SECONDS:
             self._write()
-        elif time.monotonic() - self._written >= _UPDATE_SECONDS:
-            with suppress(PermissionError):  # Windows refuses while someone reads; the next one will do
-                self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()
