@@ -295,6 +295,8 @@ def _binary(array: Array, file: Path) -> Mask:
     """Mask of 0 and 1 from a mask file in which 0 is not tumour, and 1 and 255 are."""
     if array.ndim > 2 and array.shape[-1] in (3, 4) and (array[..., :1] == array[..., :3]).all():
         array = array[..., 0]
+    if array.dtype.kind not in "buif":
+        raise NotBinary(f"{file} is not a binary mask: it holds {array.dtype}; allowed are 0, 1 and 255")
     if not ((array == 0) | (array == 1) | (array == 255)).all():
         values = np.unique(array)
         shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")

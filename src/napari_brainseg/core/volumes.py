@@ -136,8 +136,8 @@ def read_volume(case: Case) -> Volume:
         If the case cannot be used, or a file of it is damaged, has a wrong shape, or holds NaN or infinity; the
         message names the file.
     """
-    if case.error:
-        raise ValueError(case.error)
+    if case.error or not case.images:
+        raise ValueError(case.error or f"{case.name} has no images")
     if case.layout == "nifti":
         return _read_nifti_volume(case)
     if case.layout == "stack":
@@ -327,6 +327,8 @@ def _checked(array: Array, source: Path | str) -> Array:
 
 
 _NIFTI_ERRORS = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
+_NIFTI_UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
+"""Millimetres by NIfTI's codes: unknown, m, mm, micron."""
 
 
 def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
@@ -341,10 +343,12 @@ def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
         image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(data)
         array = np.asanyarray(image.dataobj)
         affine: Affine = np.array(image.affine, np.float64)
-        unit = image.header.get_xyzt_units()[0]
+        unit = int(image.header["xyzt_units"]) % 8  # the rest is about time
+        if unit not in _NIFTI_UNITS:
+            raise ValueError(f"its unit of length has code {unit}; allowed are {', '.join(map(str, _NIFTI_UNITS))}")
     except _NIFTI_ERRORS as error:
         raise ValueError(f"{file} cannot be read as NIfTI: {_first_line(error)}") from error
-    affine[:3] *= {"meter": 1000.0, "micron": 1e-3}.get(unit, 1.0)
+    affine[:3] *= _NIFTI_UNITS[unit]
     if not np.isfinite(affine).all() or None in (stored := nibabel.aff2axcodes(affine)):
         raise ValueError(f"{file} does not say where its voxels are: its affine is {affine[:3].tolist()}")
     space = (*array.shape[:3], 1, 1)[:3]
