@@ -87,7 +87,7 @@ def train(
         sides = _split(usable, folds, fold, validation_share, training.seed, old)
     plural = "" if len(sides[0]) == 1 else "s"
     complain(f"{len(sides[0])} case{plural} to train on, {len(sides[1])} to validate on")
-    if worth := worth_of(sides[1]):
+    if worth := worth_of(case.name for case in sides[1]):
         complain(worth)
     if corrections:
         complain(_words_of(sides[0], old))
