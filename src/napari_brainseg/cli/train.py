@@ -152,7 +152,8 @@ def _usable(cases: Sequence[Case]) -> list[Case]:
             continue
         if None in case.masks:
             known = {number for number, file in zip(case.numbers, case.masks, strict=False) if file}
-            known = known | {number for number, file in case.corrections if file}
+            known |= {number for number, file in case.corrections if file}
+            known -= {number for number, file in case.corrections if not file}  # somebody is in doubt
             complain(f"{case.name}: only the {len(known)} slices that have a mask are learned from")
         usable.append(case)
     return usable

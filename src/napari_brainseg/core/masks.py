@@ -191,7 +191,8 @@ def write_mask(
 ) -> list[Path]:
     """Write a mask with the geometry and slice numbers of the volume it belongs to.
 
-    Every file is written under a temporary name; once all are whole they are moved, so that a failure changes nothing.
+    Every file is written under a temporary name; once all are whole they are moved. A failure to write, as on a full
+    disk, changes nothing; where one of them cannot be moved, those moved before it are the new ones.
 
     Parameters
     ----------
