@@ -685,6 +685,12 @@ def test_a_case_without_images_is_one_clear_error(tmp_path: Path, name: str) -> 
         read_volume(replace(case, images=(), masks=case.images))
 
 
+def test_volumes_can_be_compared_and_put_into_a_set() -> None:
+    one, other = (volume_of_array(noise(SHAPE), "p") for _ in range(2))
+    assert one != other
+    assert len({one, other}) == 2
+
+
 # Arrays in memory
 
 

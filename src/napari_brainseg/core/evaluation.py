@@ -194,7 +194,7 @@ def score_pair(pair: MaskPair, config: ScoreConfig | None = None) -> CaseScores:
     return CaseScores(pair.name, reference.site, masks.missing, scores, slices, numbers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PairedMasks:
     """Two masks (Z, Y, X) of one case, the voxel size, and the sequences that its images lack, where there are any."""
 

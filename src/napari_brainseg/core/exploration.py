@@ -37,7 +37,7 @@ _STEP = 4
 """Intensities are counted in every fourth row and column, which tells the same as all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CaseSummary:
     """What a person wants to know of a case before opening it.
 
@@ -117,7 +117,7 @@ def tissue_range(channel: Array) -> tuple[float, float]:
     return low, max(high, low + 1e-6)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ExploredCase:
     """What is in a case that could be read.
 

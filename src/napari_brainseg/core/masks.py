@@ -63,7 +63,7 @@ def read_mask(case: Case, volume: Volume) -> Mask | None:
     return mask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Truth:
     """What is known of a case.
 

@@ -87,7 +87,7 @@ class EpochRow(Settings):
     validation_iou: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Previews:
     """A few slices, always the same, and what the network says of them as it learns.
 

@@ -29,7 +29,7 @@ _BOX_FOREGROUND, _BOX_SHARE, _MARGIN = 0.1, 0.02, 8
 bright end; so many pixels around the head are kept. Noise in the air stays below."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SlicePrediction:
     """Probabilities of some slices, as soon as they are known.
 
@@ -48,7 +48,7 @@ class SlicePrediction:
 OnSlices = Callable[[SlicePrediction], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
     """What a model says of a volume.
 

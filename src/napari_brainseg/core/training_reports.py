@@ -28,7 +28,7 @@ _TRAINING, _VALIDATION = "training", "validation"
 _COLOURS = {_TRAINING: MANUAL, _VALIDATION: PREDICTION, "Dice": PREDICTION, "IoU": AGREE, "learning rate": MANUAL}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WorstSlice:
     """The slice of a validation case with the most wrong voxels.
 

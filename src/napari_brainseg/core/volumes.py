@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
@@ -48,7 +48,7 @@ _MILLIMETRES = {
 """Units as ImageJ and OME spell them; ImageJ escapes its micro sign."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Volume:
     """The images of one case and where their voxels are.
 
@@ -80,7 +80,7 @@ class Volume:
     spacing_source: SpacingSource = "unknown"
     same_as_flair: tuple[bool, ...] = (False, False, False)
     slice_numbers: tuple[int, ...] = ()
-    affine: Affine | None = field(default=None, compare=False)
+    affine: Affine | None = None
     stored_axes: tuple[str, ...] = AXES
     source: Path | None = None
 
