@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.config import CheckConfig
 from napari_brainseg.core.exploration import GRID, explore_cases
 from napari_brainseg.core.exploration_figures import DARK, figure_names, figure_png
 from napari_brainseg.core.exploration_reports import EXPLORATION_FILES, choose_slices, slice_rows, write_exploration
@@ -162,6 +163,15 @@ def test_the_seed_decides_which_slices_are_shown(explored):
     assert len({tuple(drawn(seed)) for seed in range(8)}) > 1
     tumour = {(row["case"], row["slice"]) for row in slice_rows(explored) if row["tumour"] == "yes"}
     assert set(drawn(1)) <= tumour
+
+
+def test_intensities_are_drawn_from_where_the_head_was_said_to_begin(data):
+    cases = find_cases(data)[:1]
+    one, other = (
+        figure_png("intensities", explore_cases(cases, CheckConfig(foreground=share)), DARK) for share in (0.1, 0.6)
+    )
+
+    assert one != other
 
 
 def test_a_data_set_without_tumour_or_masks_can_be_drawn(tmp_path):

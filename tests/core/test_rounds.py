@@ -9,7 +9,15 @@ import torch
 
 from napari_brainseg.core.model_folders import ModelInfo, Provenance, read_model_info
 from napari_brainseg.core.models import TrainedModel, save_model
-from napari_brainseg.core.rounds import adopt, find_rounds, model_in_use, next_run, read_adoptions, roll_back
+from napari_brainseg.core.rounds import (
+    adopt,
+    find_rounds,
+    model_in_use,
+    next_run,
+    read_adoptions,
+    roll_back,
+    workspace_of,
+)
 from napari_brainseg.core.workspaces import Workspace
 
 
@@ -103,6 +111,13 @@ def test_a_workspace_can_be_moved(workspace: Workspace, runs: list[Path], tmp_pa
     moved = Workspace(Path(shutil.move(workspace.folder, tmp_path / "moved")))
     assert model_in_use(moved) == str(moved.runs / "round-1")
     assert [found.is_used for found in find_rounds(moved)] == [True, False]
+
+
+def test_a_round_is_known_however_its_folder_is_written(workspace: Workspace, runs: list[Path]) -> None:
+    roundabout = runs[0] / ".." / runs[0].name
+    assert workspace_of(roundabout) is None  # no workspace.json yet
+    assert adopt(workspace, roundabout).model == "runs/round-1"
+    assert workspace_of(roundabout) == workspace
 
 
 def test_what_is_no_model_is_not_adopted(workspace: Workspace, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Rounds of correcting and retraining: which model is in use, which came before it, and what each brought."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,8 +141,9 @@ def find_rounds(workspace: Workspace) -> list[Round]:
 
 def workspace_of(run: Path) -> Workspace | None:
     """The workspace that a run belongs to, None if it stands elsewhere."""
-    workspace = Workspace(run.absolute().parent.parent)
-    is_ours = run.absolute().parent == workspace.runs and (workspace.folder / WORKSPACE_FILE).is_file()
+    run = Path(os.path.abspath(run))
+    workspace = Workspace(run.parent.parent)
+    is_ours = run.parent == workspace.runs and (workspace.folder / WORKSPACE_FILE).is_file()
     return workspace if is_ours else None
 
 
@@ -182,9 +184,8 @@ def _mean(values: Collection[float]) -> float | None:
 def _adopt(workspace: Workspace, model: str, *, is_back: bool) -> Adoption:
     sha = read_model_info(model).provenance.weights_sha256
     if Path(model).is_dir() and model != DEFAULT_MODEL:
-        path = Path(model).absolute()
-        inside = path.is_relative_to(workspace.folder.absolute())
-        model = path.relative_to(workspace.folder.absolute()).as_posix() if inside else str(path)
+        path, home = (Path(os.path.abspath(place)) for place in (model, workspace.folder))
+        model = path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path)
     with workspace.locked("models"):
         former = read_adoptions(workspace)
         adoption = Adoption(model=model, weights_sha256=sha, is_back=is_back)

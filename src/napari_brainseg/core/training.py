@@ -1,6 +1,7 @@
 """Training a network: one plain loop that can be stopped, killed and resumed."""
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -268,7 +269,7 @@ def train(
             update={
                 **forgotten,
                 "corrected_slices": {case.name: case.corrected_slices for case in every_case if case.corrected_slices},
-                "name": output.name,
+                "name": Path(os.path.abspath(output)).name,  # of "." too
                 "epoch": kept,
                 "validation_dice": judged.dice if judged else {},
                 "parent_dice": parent_dice or {},
