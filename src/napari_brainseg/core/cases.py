@@ -150,7 +150,7 @@ def find_cases(path: Path | str, *, on_progress: OnProgress = ignore_progress) -
     return found
 
 
-def find_masks(path: Path | str, *, on_progress: OnProgress = ignore_progress) -> list[Case]:
+def find_masks(path: Path | str) -> list[Case]:
     """All cases at a path that have a mask, in natural order, with images or without.
 
     Folders of results are looked into where there is nothing else. Files that are not called masks are taken for masks
@@ -160,8 +160,6 @@ def find_masks(path: Path | str, *, on_progress: OnProgress = ignore_progress) -
     ----------
     path : Path or str
         As for `find_cases`, or a folder that `write_mask` or `write_segmentation` wrote.
-    on_progress : callable
-        As for `find_cases`.
 
     Raises
     ------
@@ -172,8 +170,7 @@ def find_masks(path: Path | str, *, on_progress: OnProgress = ignore_progress) -
     ValueError
         If there is no mask in it.
     """
-    found = _all_cases(path, results=False, on_progress=on_progress)
-    found = found or _all_cases(path, results=True, on_progress=on_progress)
+    found = _all_cases(path, results=False) or _all_cases(path, results=True)
     if not found:
         raise ValueError(
             f"{path}: no mask found; allowed are NAME_1_mask.tif, NAME_2_mask.tif ..., multi-page TIFF stacks and "
@@ -190,7 +187,7 @@ def _as_masks(case: Case) -> Case:
     return case
 
 
-def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress) -> list[Case]:
+def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress = ignore_progress) -> list[Case]:
     path = Path(os.path.abspath(path))  # the case takes its folder's name, which "." does not tell
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
