@@ -11,10 +11,10 @@ from pydantic import Field
 from .cases import Case, find_masks, patient_of
 from .config import ScoreConfig
 from .masks import Mask, read_mask, read_mask_alone
-from .metrics import DISTANCES, FIGURES, FloatArray, Scores, pool_scores, score_mask, score_slices
+from .metrics import DISTANCES, FIGURES, Scores, pool_scores, score_mask, score_slices
 from .progress import OnProgress, Progress, ignore_progress
 from .settings import Settings
-from .volumes import Spacing, read_volume
+from .volumes import Float64Array, Spacing, read_volume
 
 POOR_DICE = 0.6
 """Cases below are named: so little agreement helps nobody."""
@@ -325,7 +325,7 @@ def compare_scores(predictions: Mapping[str, Sequence[CaseScores]]) -> Compariso
     )
 
 
-def bootstrap_interval(values: FloatArray, patients: Sequence[str]) -> tuple[float, float] | None:
+def bootstrap_interval(values: Float64Array, patients: Sequence[str]) -> tuple[float, float] | None:
     """95 % interval of the mean when patients are drawn with replacement, always alike; None for a single patient."""
     groups, inverse = np.unique(np.array(patients), return_inverse=True)
     if len(groups) < 2:

@@ -10,7 +10,8 @@ from .cases import patient_of
 from .config import QueueConfig
 from .files import atomic_path
 from .settings import Settings, read_versioned
-from .signals import FloatArray, SliceSignals
+from .signals import SliceSignals
+from .volumes import Float64Array
 
 _TELLING = 0.2
 """Share of the score from which on something is a reason."""
@@ -85,17 +86,17 @@ def rank_slices(
     return queue
 
 
-def _worth(signals: SliceSignals, config: QueueConfig) -> FloatArray:
+def _worth(signals: SliceSignals, config: QueueConfig) -> Float64Array:
     """What is to be won in each slice."""
     if config.strategy == "entropy":
         return signals.entropy.copy()
     total = np.sum([weight * voxels for voxels, weight, _ in _parts(signals)], axis=0)
     # every patient counts the same in Dice, so that a voxel of a small tumour weighs more
-    worth: FloatArray = total / np.sqrt(max(int(signals.area.sum()), _SMALLEST))
+    worth: Float64Array = total / np.sqrt(max(int(signals.area.sum()), _SMALLEST))
     return worth
 
 
-def _parts(signals: SliceSignals) -> Iterator[tuple[FloatArray, float, str]]:
+def _parts(signals: SliceSignals) -> Iterator[tuple[Float64Array, float, str]]:
     """What the score is the sum of: voxels, their weight, and the words for them."""
     above = np.append(signals.jump[1:], 0.0)
     is_below = signals.jump >= above

@@ -29,7 +29,7 @@ from .progress import OnProgress, Progress, ignore_progress
 from .sampling import Sample, Sampler, count_steps, make_batch, read_samples
 from .segmentation import Runner, predict
 from .splits import rehearsed_patients
-from .training_checks import check_cases, check_network, check_settings
+from .training_checks import check_network, check_settings, refuse_cases
 from .training_pace import MeasuredPace
 
 _STEPS = 3
@@ -99,7 +99,7 @@ def plan_training(
     if start and model:
         check_network(start.info.model, model)
     model = model or (start.info.model.architecture if start else ModelConfig())
-    check_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
+    refuse_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
     check_settings(config, has_validation=bool(validation_cases))
     device = choose_training_device(config.device, config.threads, config.precision)
     peeks = [peek(case) for case in (*train_cases, *validation_cases)]

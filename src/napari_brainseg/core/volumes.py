@@ -30,7 +30,9 @@ from .config import CHANNELS, FLAIR
 SpacingSource = Literal["header", "user", "unknown"]
 Spacing = tuple[float, float, float]
 Array = npt.NDArray[Any]
-Affine = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+Affine = Float64Array
 
 AXES = ("L", "P", "S")
 """Directions in which x, y and z grow in every volume: a slice is shown as a radiologist expects it."""
