@@ -1,6 +1,5 @@
 """What is said of a data set, in numbers and files."""
 
-import csv
 import re
 
 import numpy as np
@@ -44,11 +43,6 @@ def explored(data):
 @pytest.fixture(scope="module")
 def masks(data):
     return [read_mask(case, read_volume(case)) for case in find_cases(data)]
-
-
-def read_csv(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_counts_are_those_of_what_was_made(explored, masks):
@@ -115,7 +109,7 @@ def test_exploring_can_be_stopped(data):
         explore_cases(find_cases(data), on_progress=stop)
 
 
-def test_the_table_of_slices_has_every_slice_with_its_files(explored, masks, tmp_path):
+def test_the_table_of_slices_has_every_slice_with_its_files(explored, masks, tmp_path, read_csv):
     write_exploration(explored, tmp_path)
     rows = read_csv(tmp_path / "slices.csv")
 
@@ -126,7 +120,7 @@ def test_the_table_of_slices_has_every_slice_with_its_files(explored, masks, tmp
     assert rows[0]["mask"].endswith(f"{PATIENTS[0]}_1_mask.tif")
 
 
-def test_the_table_of_cases_holds_what_the_patients_table_says(explored, tmp_path):
+def test_the_table_of_cases_holds_what_the_patients_table_says(explored, tmp_path, read_csv):
     write_exploration(explored, tmp_path)
     rows = read_csv(tmp_path / "cases.csv")
 
