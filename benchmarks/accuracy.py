@@ -41,8 +41,9 @@ from napari_brainseg.core.evaluation import POOR_DICE
 from napari_brainseg.core.masks import slice_areas
 from napari_brainseg.core.montages import MontageRow, write_montage
 from napari_brainseg.core.postprocessing import postprocess
+from napari_brainseg.core.score_tables import FEWEST_FOR_INTERVAL
 
-DRAWS, FEWEST, WORST = 10_000, 5, 6
+DRAWS, WORST = 10_000, 6
 
 Dice = dict[Unseen, float]
 
@@ -217,7 +218,7 @@ def _interval(cases: list[Unseen], values: list[float], statistic: Callable[...,
     for item, value in zip(cases, values, strict=True):
         by_patient.setdefault(item.case.patient, []).append(value)
     groups = [by_patient[patient] for patient in sorted(by_patient)]
-    if len(groups) < FEWEST:
+    if len(groups) < FEWEST_FOR_INTERVAL:
         return ""
     drawn = np.random.default_rng(0).integers(len(groups), size=(DRAWS, len(groups)))
     found = [statistic([value for number in row for value in groups[number]]) for row in drawn.tolist()]

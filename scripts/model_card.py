@@ -9,13 +9,11 @@ from pathlib import Path
 from napari_brainseg.core.cases import patient_of, site_of
 from napari_brainseg.core.evaluation import POOR_DICE, Summary
 from napari_brainseg.core.model_folders import DEFAULT_MODEL, ModelInfo, read_model_info
+from napari_brainseg.core.score_tables import has_interval
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "src" / "napari_brainseg" / "models" / DEFAULT_MODEL
 PLACES = (SHIPPED / "README.md", ROOT / "docs" / "model-card.md")
-
-_FEWEST = 5
-"""Of fewer patients an interval says little."""
 
 _CARD = """\
 # Card of the shipped model
@@ -109,7 +107,7 @@ def _table(dice: Mapping[str, float]) -> str:
     lines = [f"| cases | number | mean | median | smallest | below {POOR_DICE} |", "|---|---|---|---|---|---|"]
     for title, group in groups.items():
         found = Summary.of(group.values(), map(patient_of, group))
-        interval = " [{:.3f}, {:.3f}]".format(*found.interval) if found.interval and len(group) >= _FEWEST else ""
+        interval = " [{:.3f}, {:.3f}]".format(*found.interval) if found.interval and has_interval(found) else ""
         poor = sum(value < POOR_DICE for value in group.values())
         figures = f"{found.mean:.3f}{interval} | {found.median:.3f} | {found.minimum:.3f} | {poor}"
         lines.append(f"| {title} | {len(group)} | {figures} |")

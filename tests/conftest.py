@@ -1,5 +1,6 @@
 """What all tests share: napari and Qt leave the developer's own settings alone, and real cases where there are some."""
 
+import csv
 import os
 import shutil
 import subprocess
@@ -40,6 +41,25 @@ def real_cases_folder(tmp_path_factory):
 
 TINY_SHAPE = (6, 64, 64)
 """Slices, rows and columns of made-up patients, small enough that a test takes a moment."""
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Network that is trained in a moment."""
+    from napari_brainseg.core.config import ModelConfig
+
+    return ModelConfig(filters=(4, 8, 8), stem=2)
+
+
+@pytest.fixture(scope="session")
+def read_csv():
+    """Read a table: a dictionary for each row."""
+
+    def read(path):
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    return read
 
 
 @pytest.fixture(scope="session")

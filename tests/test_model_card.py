@@ -44,4 +44,7 @@ def test_figures_are_those_of_the_scores(cards):
 
 def test_it_does_not_call_an_uncalibrated_probability_a_share(cards):
     info = read_model_info(cards.SHIPPED).model_copy(update={"temperature": 1.0})
-    assert "calibrated" not in cards.model_card(info)
+    card = cards.model_card(info)
+
+    assert "take it for an order, not for a share of voxels" in card
+    assert "surer than it should be" not in card

@@ -42,13 +42,12 @@ def brainseg(capsys: pytest.CaptureFixture[str]) -> Brainseg:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny: ModelConfig) -> Path:
     """Model folder: random weights, the same every time, and a threshold of its own."""
     torch.manual_seed(2)
-    config = ModelConfig(filters=(4, 8, 8), stem=2)
-    info = ModelInfo(name="tiny", model=config, postprocess=PostprocessConfig(threshold=0.45))
+    info = ModelInfo(name="tiny", model=tiny, postprocess=PostprocessConfig(threshold=0.45))
     folder = tmp_path_factory.mktemp("package") / "models" / "default"
-    save_model(TrainedModel(info, create_network(config).eval()), folder)
+    save_model(TrainedModel(info, create_network(tiny).eval()), folder)
     return folder
 
 

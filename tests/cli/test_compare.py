@@ -42,7 +42,7 @@ def test_two_folders_are_compared_case_by_case(brainseg, patients, shifted, bett
     for name, dice in expected.dice.items():
         assert lines[name] == [f"{dice['shifted']:.3f}", "1.000", f"{1 - dice['shifted']:+.3f}"]
     assert lines["mean"][-1] == f"{expected.differences['better'].mean:+.3f}"
-    assert "better against shifted: too few cases to tell" in told.out
+    assert "better against shifted: too few patients to tell" in told.out
 
 
 def test_the_folder_holds_what_core_says(brainseg, patients, shifted, better, expected, tmp_path):

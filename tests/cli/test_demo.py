@@ -91,6 +91,16 @@ def test_a_bad_case_is_named_and_the_others_are_done(demo, patients, tmp_path):
     assert len(summary["cases"]) == 3
 
 
+def test_no_picture_is_named_where_no_case_could_be_read(demo, patients, tmp_path):
+    data = shutil.copytree(patients / "bert", tmp_path / "bert")
+    (data / "bert_2.tif").write_bytes(b"nothing")
+    told = demo(data)
+
+    assert told.code == 1
+    assert told.out.splitlines()[-1] == f"summary.json is in {tmp_path / 'out'}"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["summary.json"]
+
+
 def test_ctrl_c_leaves_only_whole_files_and_the_demo_can_be_repeated(demo, patients, tmp_path, monkeypatch, files_of):
     calls = []
 

@@ -1,6 +1,5 @@
 """``brainseg score``: what it prints and writes, and how it goes on without what cannot be scored."""
 
-import csv
 import json
 import shutil
 
@@ -22,11 +21,6 @@ def expected(shifted, patients):
 @pytest.fixture
 def copied(shifted, tmp_path):
     return shutil.copytree(shifted, tmp_path / "copied")
-
-
-def read_csv(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_table_holds_every_case_and_what_they_say_together(brainseg, shifted, patients, expected):
@@ -62,7 +56,7 @@ def test_the_policy_decides_what_a_case_without_tumour_counts(brainseg, shifted,
     assert next(line for line in told.out.splitlines() if line.startswith("dora")).split()[1] == dice
 
 
-def test_without_distances_there_is_no_column_of_them(brainseg, shifted, patients, tmp_path):
+def test_without_distances_there_is_no_column_of_them(brainseg, shifted, patients, tmp_path, read_csv):
     told = brainseg("score", shifted, patients, "--no-distances", "--output", tmp_path / "out")
 
     assert told.code == 0
@@ -70,7 +64,7 @@ def test_without_distances_there_is_no_column_of_them(brainseg, shifted, patient
     assert {row["hd95"] for row in read_csv(tmp_path / "out" / "scores.csv")} == {""}
 
 
-def test_scores_csv_holds_the_values_of_core(brainseg, shifted, patients, expected, tmp_path):
+def test_scores_csv_holds_the_values_of_core(brainseg, shifted, patients, expected, tmp_path, read_csv):
     brainseg("score", shifted, patients, "--output", tmp_path / "out")
     rows = read_csv(tmp_path / "out" / "scores.csv")
 
@@ -84,7 +78,7 @@ def test_scores_csv_holds_the_values_of_core(brainseg, shifted, patients, expect
         assert row["reference_ml"] == ""
 
 
-def test_slices_csv_holds_the_values_of_core(brainseg, shifted, patients, expected, tmp_path):
+def test_slices_csv_holds_the_values_of_core(brainseg, shifted, patients, expected, tmp_path, read_csv):
     brainseg("score", shifted, patients, "--output", tmp_path / "out")
     rows = read_csv(tmp_path / "out" / "slices.csv")
     slices = [
@@ -124,7 +118,7 @@ def test_json_is_all_that_is_printed(brainseg, shifted, patients, expected, tmp_
     assert content == written
 
 
-def test_what_has_no_partner_is_listed_and_the_others_are_scored(brainseg, copied, patients, tmp_path):
+def test_what_has_no_partner_is_listed_and_the_others_are_scored(brainseg, copied, patients, tmp_path, read_csv):
     shutil.move(copied / "anna", copied / "zoe")
     for file in (copied / "zoe").iterdir():
         file.rename(file.with_name(file.name.replace("anna", "zoe")))
@@ -195,7 +189,7 @@ def test_a_folder_with_results_is_refused_and_left_alone(brainseg, shifted, pati
     assert files_of(tmp_path / "out") == before
 
 
-def test_overwrite_replaces_an_earlier_report(brainseg, shifted, patients, tmp_path):
+def test_overwrite_replaces_an_earlier_report(brainseg, shifted, patients, tmp_path, read_csv):
     brainseg("score", shifted, patients, "--output", tmp_path / "out")
     told = brainseg("score", shifted / "anna", patients / "anna", "--output", tmp_path / "out", "--overwrite")
 
@@ -203,7 +197,7 @@ def test_overwrite_replaces_an_earlier_report(brainseg, shifted, patients, tmp_p
     assert [row["case"] for row in read_csv(tmp_path / "out" / "scores.csv")] == ["anna"]
 
 
-def test_a_model_judged_by_what_it_learned_from_is_told(brainseg, patients, tiny_default, tmp_path):
+def test_a_model_judged_by_what_it_learned_from_is_told(brainseg, patients, tiny_default, tmp_path, read_csv):
     path = tiny_default / "model.json"
     before = path.read_text("utf-8")
     path.write_text(json.dumps(json.loads(before) | {"train_cases": ["bert"]}), "utf-8")

@@ -5,14 +5,19 @@ import shutil
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from napari_brainseg.core import training, training_plans
+from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import FINE_TUNING, AugmentationConfig, ModelConfig, TrainConfig
+from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.model_folders import INFO_FILE, WEIGHTS_FILE, read_model_info
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.networks import SpaceToDepth
 from napari_brainseg.core.runs import read_run, read_state
+from napari_brainseg.core.volumes import read_volume
+from napari_brainseg.core.workspaces import Workspace
 
 NETWORK = ("--filters", "4", "--filters", "8", "--filters", "8")
 QUICK = ("--epoch-slices", "4", "--batch-size", "2", "--window", "32", "--seed", "1", "--device", "cpu")
@@ -153,13 +158,16 @@ def test_without_validation_the_model_says_so(train, patients, output):
 
 
 def test_cases_without_masks_are_left_out_aloud(train, patients, tmp_path, output):
+    workspace = Workspace(tmp_path / "corrected")
     data = shutil.copytree(patients, tmp_path / "data")
     (data / "bert" / "bert_2_mask.tif").unlink()
     for file in (data / "carl").glob("*_mask.tif"):
         file.unlink()
-    told = train(data)
+    bert = read_volume(find_cases(data / "bert")[0])
+    Corrections(workspace, bert).save(np.zeros(bert.shape, np.uint8), [3], state="flagged")
+    told = train(data, "--corrections", workspace.folder)
 
-    assert "bert: only the 5 slices that have a mask are learned from" in told.err
+    assert "bert: only the 4 slices that have a mask are learned from" in told.err
     assert "carl is left out: it has no manual mask" in told.err
     info = read_model_info(output)
     assert sorted((*info.train_cases, *info.validation_cases)) == ["anna", "bert", "dora"]

@@ -28,11 +28,6 @@ def volume(tiny_volume: Volume) -> Volume:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> ModelConfig:
-    return ModelConfig(filters=(4, 8, 8), stem=2)
-
-
-@pytest.fixture(scope="session")
 def quick() -> TrainConfig:
     return TrainConfig(epochs=2, epoch_slices=8, batch_size=4, window=48, device="cpu", seed=7)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_brainseg.core.cases import Case, find_cases
+from napari_brainseg.core.cases import Case, Problem, find_cases
 from napari_brainseg.core.progress import Cancelled, Progress
 
 Touch = Callable[[str, Sequence[str]], Path]
@@ -66,7 +66,7 @@ def test_ways_to_write_slice_names(touch: Touch, names: list[str]) -> None:
         pytest.param(slices("p", (1, 2, 5)), "no image of slices 3, 4, missing in the numbering", id="gap"),
         pytest.param([*slices("p", (1, 2)), "p_3.tif"], "no mask of slice 3", id="no mask"),
         pytest.param([*slices("p", (1, 2)), "p_3_mask.tif"], "no image for the mask of slice 3", id="no image"),
-        pytest.param([*slices("p", (1, 2)), "notes.txt"], "notes.txt is not part of the case", id="stray"),
+        pytest.param([*slices("p", (1, 2)), "notes.txt"], "not part of the case: notes.txt", id="stray"),
         pytest.param(
             [*slices("p", range(1, 9), masks=False), "p_8_mask.tif"],
             "no mask of slices 1, 2, 3, 4, 5 and 2 more",
@@ -76,7 +76,7 @@ def test_ways_to_write_slice_names(touch: Touch, names: list[str]) -> None:
 )
 def test_usable_case_tells_its_problem(touch: Touch, names: list[str], problem: str) -> None:
     case = only_case(touch("p", names))
-    assert case.problems == (problem,)
+    assert [str(found) for found in case.problems] == [problem]
     assert case.error is None
     assert len(case.images) == len(case.masks) == len(case.numbers)
 
@@ -162,8 +162,20 @@ def test_two_cases_of_one_name_are_told_apart(touch: Touch, tmp_path: Path) -> N
         touch(f"set/{site}/p", slices("p", (1, 2)))
     first, second = find_cases(tmp_path / "set")
     assert (first.name, second.name) == ("p", "p (2)")
-    assert second.problems == ("another case is called p too",)
+    assert second.problems == (Problem("other file", "another case is called p too"),)
     assert first.folder != second.folder
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_which_of_two_is_the_second_does_not_depend_on_the_disk(
+    touch: Touch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_reversed: bool
+) -> None:
+    for site in ("2", "02", "10"):
+        touch(f"set/{site}/p", slices("p", (1, 2)))
+    list_names = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: sorted(list_names(folder), reverse=is_reversed))
+    found = find_cases(tmp_path / "set")
+    assert [case.folder.parent.name for case in found] == ["02", "2", "10"]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +272,7 @@ def test_nifti_images_are_in_the_order_of_the_channels(touch: Touch) -> None:
 
 def test_nifti_of_an_unused_sequence_is_a_problem(touch: Touch) -> None:
     case = only_case(touch("p", ["flair.nii", "t2.nii"]))
-    assert case.problems == ("t2.nii is not used",)
+    assert case.problems == (Problem("other file", "not used: t2.nii"),)
     assert case.channels == ("FLAIR",)
 
 
@@ -303,14 +315,14 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """Make a folder unreadable, which permissions do not for root."""
 
     def make(folder: Path) -> None:
-        scandir = os.scandir
+        listdir = os.listdir
 
         def guarded(path: Any) -> Any:
             if Path(path) == folder:
                 raise PermissionError(errno.EACCES, "Permission denied", str(path))
-            return scandir(path)
+            return listdir(path)
 
-        monkeypatch.setattr(os, "scandir", guarded)
+        monkeypatch.setattr(os, "listdir", guarded)
 
     return make
 
@@ -349,7 +361,7 @@ def test_patient_and_site_of_a_name(name: str, patient: str, site: str) -> None:
 def test_single_picture_beside_the_slices_is_no_case(touch: Touch) -> None:
     case = only_case(touch("p", [*slices("p", (1, 2)), "overview.tif"]))
     assert case.name == "p"
-    assert case.problems == ("overview.tif is not part of the case",)
+    assert case.problems == (Problem("other file", "not part of the case: overview.tif"),)
 
 
 @pytest.mark.parametrize("path", [".", "../p", "x/.."], ids=["here", "beside", "up"])

@@ -113,9 +113,19 @@ def test_an_accepted_slice_is_kept_even_as_predicted_and_an_edit_makes_it_edited
     assert kept.state(1) == "edited"
 
 
-@pytest.mark.usefixtures("every_save_is_a_version")
-def test_a_bounded_number_of_former_masks_is_kept(workspace: Workspace, anna: Volume, predicted: Mask) -> None:
+def test_time_shared_out_over_many_slices_is_not_lost(workspace: Workspace, anna: Volume, predicted: Mask) -> None:
     kept = Corrections(workspace, anna)
+    for _ in range(100):
+        kept.save(predicted, range(6), predicted, state="accepted", seconds=0.24)
+    assert sum(kept.review(z).seconds for z in range(6)) == pytest.approx(24)
+
+
+@pytest.mark.usefixtures("every_save_is_a_version")
+@pytest.mark.parametrize("name", ["anna", "anna [1]"])
+def test_a_bounded_number_of_former_masks_is_kept(
+    workspace: Workspace, anna: Volume, predicted: Mask, name: str
+) -> None:
+    kept = Corrections(workspace, replace(anna, name=name))
     masks = [painted(predicted, 1, at=at) for at in range(VERSIONS + 3)]
     for mask in masks:
         kept.save(mask, [1], predicted)

@@ -36,10 +36,10 @@ from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phanto
 from napari_brainseg.core.progress import Progress
 from napari_brainseg.core.runs import ask_to_stop, read_history, read_state
 from napari_brainseg.core.saliency import explain
-from napari_brainseg.core.segmentation import FloatArray, Runner, predict, segment
+from napari_brainseg.core.segmentation import Runner, predict, segment
 from napari_brainseg.core.training import train
 from napari_brainseg.core.training_plans import plan_training
-from napari_brainseg.core.volumes import Volume
+from napari_brainseg.core.volumes import Float32Array, Volume
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
@@ -93,7 +93,7 @@ def overlap(one: Mask, other: Mask) -> float:
     return float(2 * np.logical_and(one, other).sum() / (one.sum() + other.sum()))
 
 
-def probability_of(volume: Volume, model: TrainedModel, device: Device) -> FloatArray:
+def probability_of(volume: Volume, model: TrainedModel, device: Device) -> Float32Array:
     return predict(volume, model.info.model, Runner(model.network, device, 4, tta=False), range(len(volume.array)))
 
 
@@ -303,7 +303,7 @@ def test_training_with_little_memory_goes_on_and_says_so(
 
 def test_plan_measures_the_gpu(cases: list[Case]) -> None:
     plan = plan_training(cases[:2], cases[2:], WIDE, RUN)
-    assert plan.device.startswith("CUDA GPU")
+    assert plan.on_gpu
     assert 1_000_000 < plan.most_bytes < torch.cuda.get_device_properties(0).total_memory
     assert 0 < plan.step_seconds < 5
 

@@ -1,12 +1,12 @@
 """What is said of a data set, in numbers and files."""
 
-import csv
 import re
 
 import numpy as np
 import pytest
 
 from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.config import CheckConfig
 from napari_brainseg.core.exploration import GRID, explore_cases
 from napari_brainseg.core.exploration_figures import DARK, figure_names, figure_png
 from napari_brainseg.core.exploration_reports import EXPLORATION_FILES, choose_slices, slice_rows, write_exploration
@@ -43,11 +43,6 @@ def explored(data):
 @pytest.fixture(scope="module")
 def masks(data):
     return [read_mask(case, read_volume(case)) for case in find_cases(data)]
-
-
-def read_csv(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_counts_are_those_of_what_was_made(explored, masks):
@@ -114,7 +109,7 @@ def test_exploring_can_be_stopped(data):
         explore_cases(find_cases(data), on_progress=stop)
 
 
-def test_the_table_of_slices_has_every_slice_with_its_files(explored, masks, tmp_path):
+def test_the_table_of_slices_has_every_slice_with_its_files(explored, masks, tmp_path, read_csv):
     write_exploration(explored, tmp_path)
     rows = read_csv(tmp_path / "slices.csv")
 
@@ -125,7 +120,7 @@ def test_the_table_of_slices_has_every_slice_with_its_files(explored, masks, tmp
     assert rows[0]["mask"].endswith(f"{PATIENTS[0]}_1_mask.tif")
 
 
-def test_the_table_of_cases_holds_what_the_patients_table_says(explored, tmp_path):
+def test_the_table_of_cases_holds_what_the_patients_table_says(explored, tmp_path, read_csv):
     write_exploration(explored, tmp_path)
     rows = read_csv(tmp_path / "cases.csv")
 
@@ -162,6 +157,15 @@ def test_the_seed_decides_which_slices_are_shown(explored):
     assert len({tuple(drawn(seed)) for seed in range(8)}) > 1
     tumour = {(row["case"], row["slice"]) for row in slice_rows(explored) if row["tumour"] == "yes"}
     assert set(drawn(1)) <= tumour
+
+
+def test_intensities_are_drawn_from_where_the_head_was_said_to_begin(data):
+    cases = find_cases(data)[:1]
+    one, other = (
+        figure_png("intensities", explore_cases(cases, CheckConfig(foreground=share)), DARK) for share in (0.1, 0.6)
+    )
+
+    assert one != other
 
 
 def test_a_data_set_without_tumour_or_masks_can_be_drawn(tmp_path):

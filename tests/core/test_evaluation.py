@@ -196,7 +196,7 @@ def test_summary_is_that_of_the_textbook() -> None:
 
 
 def test_summary_of_nothing_gives_nothing() -> None:
-    assert Summary.of([None, None], ["a", "b"]) == Summary(count=0, left_out=2)
+    assert Summary.of([None, None], ["a", "b"]) == Summary(count=0, left_out=2, patients=0)
     assert Summary.of([0.5], ["a"]).sd is None
 
 
@@ -217,6 +217,7 @@ def test_repeated_visits_count_as_one_patient() -> None:
     cases = [a_case("TCGA_CS_4941_19960909", 0.9), a_case("TCGA_CS_4941_19970101", 0.5)]
     summary = summarise_scores(cases)
     assert (summary.cases, summary.patients) == (2, 1)
+    assert summary.figures["dice"].patients == 1
     assert summary.figures["dice"].interval is None
 
 
@@ -230,7 +231,7 @@ def test_cases_are_grouped_by_site_and_sequences_and_poor_ones_named() -> None:
         ]
     )
     assert {site: found.mean for site, found in summary.sites.items()} == pytest.approx({"CS": 0.8, "DU": 0.5})
-    assert summary.sequences["all present"].mean == pytest.approx(0.7)
+    assert summary.sequences["all sequences"].mean == pytest.approx(0.7)
     assert summary.sequences["some missing"].mean == pytest.approx(0.7)
     assert summary.poor == ("TCGA_DU_0003_1",)
     assert summary.figures["dice"].mean == pytest.approx(0.675)

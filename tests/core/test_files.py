@@ -2,10 +2,12 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from napari_brainseg.core import files
 from napari_brainseg.core.files import atomic_path
 
 
@@ -51,6 +53,29 @@ def test_temporary_name_ends_like_the_file_and_is_hidden(tmp_path: Path, name: s
         temporary.touch()
         assert temporary.name.endswith(suffix)
         assert temporary.name.startswith(".")
+
+
+@pytest.mark.parametrize("refusals", [3, 1000])
+def test_a_file_that_somebody_reads_on_windows_is_replaced_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    replace, left = Path.replace, [refusals]
+
+    def refuse(self: Path, target: Path) -> Path:
+        if left[0]:
+            left[0] -= 1
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(files, "_PAUSE", 0.0)
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    refused = pytest.raises(PermissionError, match=re.escape(f"{target} cannot be written: permission denied"))
+    with refused if refusals > 3 else nullcontext(), atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == ("old" if refusals > 3 else "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_file_has_the_permissions_of_any_new_file(tmp_path: Path, umask: int) -> None:

@@ -94,11 +94,11 @@ def test_a_missing_mask_and_a_stray_file_are_named(data):
     image(data, 1).unlink()
     (data / "bert" / "notes.txt").touch()
 
-    assert places(check(data)) == [
-        ("missing pair", "bert", None),
-        ("missing pair", "bert", 9),
-        ("other file", "bert", None),
-    ]
+    assert check(data) == (
+        Finding("missing pair", "bert", None, "No image for the mask of slice 1."),
+        Finding("missing pair", "bert", 9, "No mask of slice 9."),
+        Finding("other file", "bert", None, "Not part of the case: notes.txt."),
+    )
 
 
 def test_the_same_picture_twice_in_a_case(data):

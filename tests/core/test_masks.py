@@ -14,6 +14,7 @@ from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.masks import (
     Mask,
     MaskFormat,
+    NotBinary,
     known_areas,
     read_mask,
     read_truth,
@@ -202,6 +203,16 @@ def test_damaged_nifti_mask_is_named(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.zeros((5, 6, 7), np.uint8), np.eye(4)), tmp_path / "p.nii")
     (tmp_path / "p_mask.nii.gz").write_bytes(b"\x1f\x8b broken")
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'p_mask.nii.gz'} cannot be read as NIfTI")):
+        read(tmp_path)
+
+
+def test_nifti_mask_in_colours_is_named(tmp_path: Path) -> None:
+    colours = np.zeros((5, 6, 7), [("R", np.uint8), ("G", np.uint8), ("B", np.uint8)])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((5, 6, 7), np.uint8), np.eye(4)), tmp_path / "p.nii")
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "p_mask.nii.gz")
+    with pytest.raises(
+        NotBinary, match=re.escape(f"{tmp_path / 'p_mask.nii.gz'} is not a binary mask: it holds [('R'")
+    ):
         read(tmp_path)
 
 

@@ -188,7 +188,7 @@ def write_bytes(folder: Path) -> None:
             lambda folder: (folder / "model.json").write_text("{}"), "model.json", "is damaged: it is not", id="empty"
         ),
         pytest.param(
-            lambda folder: change_info(folder, schema_version=5),
+            lambda folder: change_info(folder, schema_version=5, new=1),
             "model.json",
             "has schema version 5, but up to 4 can be read here: update napari-brainseg",
             id="newer schema",

@@ -155,7 +155,7 @@ def test_the_page_tells_what_the_policy_does_to_slices(write, shifted, patients,
 def test_a_case_that_no_figure_says_anything_of_has_its_report(write, shifted, patients):
     page = Page(write(shifted / "dora", patients / "dora", ScoreConfig(empty="skip")))
 
-    assert "- Dice per volume, mean too few cases for an interval" in page.text
+    assert "- Dice per volume, mean too few patients for an interval" in page.text
 
 
 def test_masks_without_images_have_their_report(write, shifted):
@@ -241,7 +241,7 @@ def test_the_page_of_a_comparison_shows_where_predictions_differ(shifted, patien
     page = Page(html)
 
     assert "i" not in page.tags
-    assert "<i>same against shifted, case by case: too few cases to tell" in " ".join(page.text.split())
+    assert "<i>same against shifted, case by case: too few patients to tell" in " ".join(page.text.split())
     assert len(page.values("img", "src")) == 3, "nothing differs in dora"
     assert "dora 1.000 1.000 +0.000" in " ".join(page.text.split())
     assert not re.search(r"https?://", html)
@@ -265,7 +265,7 @@ def test_a_verdict_is_no_bolder_than_its_interval(segmented, patients, untrained
     )
     found = {"a": scored(patients, patients), "b": scored(segmented, patients, models=[info])}
     report = report_comparison(found, patients, ScoreConfig())
-    difference = Summary(count=20, left_out=0, mean=sum(interval) / 2, interval=interval)
+    difference = Summary(count=20, left_out=0, patients=20, mean=sum(interval) / 2, interval=interval)
     comparison = report.comparison.model_copy(update={"differences": {"b": difference}})
 
     assert report.model_copy(update={"comparison": comparison}).verdicts["b"].endswith(says)
@@ -286,12 +286,12 @@ def test_figures_have_the_digits_that_they_deserve(key, value, text):
     assert shown(key, value) == text
 
 
-def test_an_interval_of_a_handful_of_cases_is_not_shown():
-    summary = Summary(count=5, left_out=0, mean=0.5, interval=(0.4, 0.6))
+def test_an_interval_of_a_handful_of_patients_is_not_shown():
+    summary = Summary(count=9, left_out=0, patients=5, mean=0.5, interval=(0.4, 0.6))
 
     assert shown_interval("dice", summary) == "0.400 to 0.600"
     assert shown_interval("dice", summary, sign=True) == "+0.400 to +0.600"
-    assert shown_interval("dice", summary.model_copy(update={"count": 4})) == "-"
+    assert shown_interval("dice", summary.model_copy(update={"patients": 4})) == "-"
 
 
 def test_a_distance_is_given_in_its_own_unit_only(shifted, patients):

@@ -5,10 +5,19 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from napari_brainseg.core.model_folders import ModelInfo, Provenance, read_model_info
 from napari_brainseg.core.models import TrainedModel, save_model
-from napari_brainseg.core.rounds import adopt, find_rounds, model_in_use, next_run, read_adoptions, roll_back
+from napari_brainseg.core.rounds import (
+    adopt,
+    find_rounds,
+    model_in_use,
+    next_run,
+    read_adoptions,
+    roll_back,
+    workspace_of,
+)
 from napari_brainseg.core.workspaces import Workspace
 
 
@@ -73,6 +82,19 @@ def test_going_back_without_an_adoption_is_refused(workspace: Workspace) -> None
         roll_back(workspace)
 
 
+def test_going_back_to_a_model_that_was_trained_on_since_is_refused(
+    workspace: Workspace, runs: list[Path], untrained: TrainedModel
+) -> None:
+    adopt(workspace, runs[0])
+    adopt(workspace, runs[1])
+    with torch.no_grad():
+        next(untrained.network.parameters()).add_(1)
+    save_model(untrained, runs[0], overwrite=True)
+    with pytest.raises(ValueError, match=re.escape(f"{runs[0]} is no longer the model that was in use")):
+        roll_back(workspace)
+    assert model_in_use(workspace) == str(runs[1])
+
+
 def test_rounds_tell_what_they_brought(workspace: Workspace, runs: list[Path]) -> None:
     adopt(workspace, runs[0])
     adopt(workspace, runs[1])
@@ -91,6 +113,13 @@ def test_a_workspace_can_be_moved(workspace: Workspace, runs: list[Path], tmp_pa
     assert [found.is_used for found in find_rounds(moved)] == [True, False]
 
 
+def test_a_round_is_known_however_its_folder_is_written(workspace: Workspace, runs: list[Path]) -> None:
+    roundabout = runs[0] / ".." / runs[0].name
+    assert workspace_of(roundabout) is None  # no workspace.json yet
+    assert adopt(workspace, roundabout).model == "runs/round-1"
+    assert workspace_of(roundabout) == workspace
+
+
 def test_what_is_no_model_is_not_adopted(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is not a model"):
         adopt(workspace, tmp_path)
@@ -98,7 +127,8 @@ def test_what_is_no_model_is_not_adopted(workspace: Workspace, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [("[", "is damaged"), ('{"schema_version": 2}', "has schema version 2, but up to 1")]
+    ("content", "reason"),
+    [("[", "is damaged"), ('{"schema_version": 2, "new": 1}', "has schema version 2, but up to 1")],
 )
 def test_a_list_that_cannot_be_read_is_named(workspace: Workspace, content: str, reason: str) -> None:
     workspace.folder.mkdir()

@@ -112,6 +112,12 @@ def test_a_damaged_state_or_run_is_named(tmp_path: Path) -> None:
             read(tmp_path)
 
 
+def test_a_state_of_a_newer_version_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"schema_version": 2, "new": 1}')
+    with pytest.raises(ValueError, match="has schema version 2, but up to 1 can be read here: update napari-brainseg"):
+        read_state(tmp_path)
+
+
 def test_a_wish_to_stop_is_forgotten_at_the_next_start(tmp_path: Path) -> None:
     ask_to_stop(tmp_path)
     assert is_stop_asked(tmp_path)

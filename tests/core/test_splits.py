@@ -181,9 +181,11 @@ def test_folds_of_a_file(cases: list[Case], tmp_path: Path) -> None:
 
 def test_what_a_validation_is_worth_is_said() -> None:
     assert worth_of([]).startswith("no patient to validate on")
-    assert worth_of(visits(1, times=3)).startswith("1 patient to validate on: enough to see whether training works")
-    assert worth_of(visits(9)).startswith("9 patients to validate on")
-    assert worth_of(visits(10)) == ""
+    assert worth_of(names(visits(1, times=3))).startswith(
+        "1 patient to validate on: enough to see whether training works"
+    )
+    assert worth_of(names(visits(9))).startswith("9 patients to validate on")
+    assert worth_of(names(visits(10))) == ""
 
 
 # Rehearsal

@@ -58,6 +58,13 @@ def stop_at(stage: str, done: int) -> Callable[[Progress], None]:
 # A whole run
 
 
+def test_a_model_in_the_folder_that_one_stands_in_has_a_name(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train(cases[:1], [], ".", tiny, changed(quick, epochs=1)).info.name == tmp_path.name
+
+
 def test_training_leaves_a_model_that_loads(
     trained_folder: Path, cases: list[Case], tiny: ModelConfig, quick: TrainConfig
 ) -> None:

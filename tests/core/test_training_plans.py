@@ -1,5 +1,6 @@
 """What a training would do and cost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ def test_plan_says_what_training_then_does(
     assert plan.image_bytes == sum(mask.size * 4 for mask in masks)
     assert not plan.on_disk
     assert plan.step_bytes > plan.image_bytes
+    assert plan.most_bytes == plan.step_bytes + plan.image_bytes
+    assert replace(plan, on_gpu=True).most_bytes == plan.step_bytes  # which has memory of its own
     assert plan.seconds(quick) == pytest.approx(4 * plan.step_seconds + plan.validation_seconds)
 
 

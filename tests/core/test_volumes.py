@@ -1,6 +1,7 @@
 import gzip
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -665,6 +666,29 @@ def test_damaged_nifti_is_named(tmp_path: Path, suffix: str, harm: Callable[[Pat
     harm(file)
     with pytest.raises(ValueError, match=re.escape(f"{file} cannot be read as NIfTI: ")):
         read_volume(case)
+
+
+def test_nifti_of_a_unit_that_there_is_not_is_named(tmp_path: Path) -> None:
+    file = write_nifti(tmp_path / "p.nii", noise(SHAPE))
+    data = bytearray(file.read_bytes())
+    data[123] = 5  # xyzt_units
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=re.escape(f"{file} cannot be read as NIfTI: its unit of length has code 5; ")):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["p.nii", "p.tif", "p_1.tif"])
+def test_a_case_without_images_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    (case,) = find_cases(tmp_path)
+    with pytest.raises(ValueError, match=f"{case.name} has no images"):
+        read_volume(replace(case, images=(), masks=case.images))
+
+
+def test_volumes_can_be_compared_and_put_into_a_set() -> None:
+    one, other = (volume_of_array(noise(SHAPE), "p") for _ in range(2))
+    assert one != other
+    assert len({one, other}) == 2
 
 
 # Arrays in memory

@@ -17,6 +17,14 @@ def test_workspace_stands_beside_the_data(tmp_path: Path) -> None:
     assert default_workspace(tmp_path / "kaggle_3m").folder == tmp_path / "kaggle_3m-corrected"
 
 
+def test_workspace_stands_beside_the_data_that_is_the_folder_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kaggle_3m" / "a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "kaggle_3m" / "a")
+    assert default_workspace("..").folder == tmp_path / "kaggle_3m-corrected"
+
+
 @pytest.mark.parametrize("inside", ["", "deeper/still"])
 def test_a_workspace_in_a_case_is_refused(cases: list[Case], inside: str) -> None:
     folder = cases[0].folder / inside
@@ -27,6 +35,7 @@ def test_a_workspace_in_a_case_is_refused(cases: list[Case], inside: str) -> Non
 def test_a_workspace_elsewhere_is_allowed(cases: list[Case], tmp_path: Path) -> None:
     check_workspace(tmp_path, cases)
     check_workspace(cases[0].folder.parent / "corrected", cases)
+    check_workspace(cases[0].folder / ".." / "corrected", cases)
 
 
 def test_cases_are_not_looked_for_in_a_workspace_among_the_data(patients: Path, tmp_path: Path) -> None:

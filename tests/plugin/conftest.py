@@ -14,11 +14,12 @@ from napari.layers import Layer
 from qtpy.compat import isalive
 
 from napari_brainseg.core import model_folders
-from napari_brainseg.core.config import ModelConfig, PostprocessConfig, TrainConfig
+from napari_brainseg.core.config import ModelConfig, PostprocessConfig, SegmentConfig, TrainConfig
 from napari_brainseg.core.model_folders import ModelInfo, Provenance
 from napari_brainseg.core.models import TrainedModel, save_model
 from napari_brainseg.core.networks import create_network
 from napari_brainseg.core.progress import Progress
+from napari_brainseg.core.results import SegmentationProvenance
 from napari_brainseg.core.runs import (
     STATE_FILE,
     EpochRow,
@@ -30,6 +31,7 @@ from napari_brainseg.core.runs import (
     write_run,
 )
 from napari_brainseg.core.volumes import Volume
+from napari_brainseg.plugin import cases_widget
 from napari_brainseg.plugin.layers import image_layers, read_layers
 from napari_brainseg.plugin.segment_widget import SegmentWidget
 from napari_brainseg.plugin.task import Task
@@ -44,19 +46,42 @@ def tiny_case(patients: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def save_tiny_model() -> SaveTinyModel:
+def provenance() -> SegmentationProvenance:
+    """How a segmentation was made that no network made."""
+    return SegmentationProvenance(
+        case="anna",
+        model="tiny",
+        weights_sha256="ab",
+        settings=SegmentConfig(),
+        postprocess=PostprocessConfig(),
+        device="CPU",
+        seconds=1,
+        created="2024-05-06",
+        versions={"torch": "2"},
+    )
+
+
+@pytest.fixture
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What napari was asked to tell from the Cases tab."""
+    told: list[str] = []
+    monkeypatch.setattr(cases_widget, "show_error", told.append)
+    return told
+
+
+@pytest.fixture(scope="session")
+def save_tiny_model(tiny: ModelConfig) -> SaveTinyModel:
     """Save a model whose random weights call about half of a phantom tumour, so that every threshold cuts."""
 
     def save(folder: Path, seed: int = 2, postprocess: PostprocessConfig | None = None, nan: bool = False) -> Path:
         torch.manual_seed(seed)
-        config = ModelConfig(filters=(4, 8, 8), stem=2)
-        network = create_network(config).eval()
+        network = create_network(tiny).eval()
         if nan:
             with torch.no_grad():
                 next(network.parameters()).fill_(torch.nan)
         info = ModelInfo(
             name=folder.name,
-            model=config,
+            model=tiny,
             postprocess=postprocess or PostprocessConfig(),
             validation_dice={"carl": 0.5, "dora": 0.75},
             provenance=Provenance(created="2024-05-06T07:08:09+00:00"),

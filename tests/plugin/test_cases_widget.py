@@ -40,13 +40,6 @@ def broken_set(data_set, tmp_path):
 
 
 @pytest.fixture
-def notified(monkeypatch):
-    told = []
-    monkeypatch.setattr(cases_widget, "show_error", told.append)
-    return told
-
-
-@pytest.fixture
 def raised(monkeypatch):
     """Names of the tabs that were brought forward."""
     names = []

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from qtpy.QtGui import QDesktopServices
 
-from napari_brainseg.plugin import cases_widget
 from napari_brainseg.plugin.cases_widget import CasesWidget
 
 
@@ -17,13 +16,6 @@ def data(patients, tmp_path):
     (folder / "bert" / "bert_3.tif").write_bytes(b"no image")
     shutil.copy(folder / "anna" / "anna_4.tif", folder / "anna" / "anna_6.tif")
     return folder
-
-
-@pytest.fixture
-def notified(monkeypatch):
-    told = []
-    monkeypatch.setattr(cases_widget, "show_error", told.append)
-    return told
 
 
 @pytest.fixture

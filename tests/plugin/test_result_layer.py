@@ -7,24 +7,12 @@ from napari.layers import Labels, Layer
 
 from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
 from napari_brainseg.core.postprocessing import postprocess
-from napari_brainseg.core.results import SegmentationProvenance
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.plugin.layer_metadata import METADATA
 from napari_brainseg.plugin.layers import COLOURS, image_layers
 from napari_brainseg.plugin.result_layer import ResultLayer, result_of
 
 SHAPE = (6, 64, 64)
-PROVENANCE = SegmentationProvenance(
-    case="anna",
-    model="tiny",
-    weights_sha256="ab",
-    settings=SegmentConfig(),
-    postprocess=PostprocessConfig(),
-    device="CPU",
-    seconds=1,
-    created="2024-05-06",
-    versions={"torch": "2"},
-)
 
 
 @pytest.fixture
@@ -40,17 +28,17 @@ def changes() -> list[str]:
 
 
 @pytest.fixture
-def result(viewer, tiny_volume, changes) -> ResultLayer:
+def result(viewer, tiny_volume, changes, provenance) -> ResultLayer:
     images = [viewer.add_layer(Layer.create(*layer)) for layer in image_layers(tiny_volume)]
-    result = ResultLayer(viewer, images[0], tiny_volume, PostprocessConfig(), PROVENANCE)
+    result = ResultLayer(viewer, images[0], tiny_volume, PostprocessConfig(), provenance)
     result.on_change = lambda: changes.append("changed")
     return result
 
 
 @pytest.fixture
-def finished(result, probability) -> ResultLayer:
-    result.add_slices(SlicePrediction(tuple(range(6)), probability), PROVENANCE)
-    result.end(PROVENANCE)
+def finished(result, probability, provenance) -> ResultLayer:
+    result.add_slices(SlicePrediction(tuple(range(6)), probability), provenance)
+    result.end(provenance)
     return result
 
 
@@ -79,18 +67,18 @@ def test_result_lies_on_the_images_as_an_outline_in_its_colour(result, tiny_volu
     assert not layer.data.any()
 
 
-def test_result_follows_images_that_were_moved(viewer, tiny_volume):
+def test_result_follows_images_that_were_moved(viewer, tiny_volume, provenance):
     images = viewer.add_layer(Layer.create(*image_layers(tiny_volume)[0]))
     images.translate = (4, 5, 6)
     images.scale = (3, 0.5, 0.5)
-    result = ResultLayer(viewer, images, tiny_volume, PostprocessConfig(), PROVENANCE)
+    result = ResultLayer(viewer, images, tiny_volume, PostprocessConfig(), provenance)
 
     assert result.layer.data_to_world((1, 2, 3)) == images.data_to_world((1, 2, 3))
 
 
-def test_slices_are_shown_as_they_come(result, probability, changes):
+def test_slices_are_shown_as_they_come(result, probability, changes, provenance):
     changes.clear()
-    result.add_slices(SlicePrediction((2, 3), probability[2:4]), PROVENANCE)
+    result.add_slices(SlicePrediction((2, 3), probability[2:4]), provenance)
     expected = np.zeros(SHAPE, np.uint8)
     expected[2:4] = mask_at(probability, 0.5)[2:4]
 
@@ -100,42 +88,42 @@ def test_slices_are_shown_as_they_come(result, probability, changes):
     assert not result.is_edited
 
 
-def test_what_is_drawn_follows_what_is_written(result, probability, viewer):
+def test_what_is_drawn_follows_what_is_written(result, probability, viewer, provenance):
     viewer.dims.set_point(0, 2)
-    result.add_slices(SlicePrediction((2,), probability[2:3]), PROVENANCE)
+    result.add_slices(SlicePrediction((2,), probability[2:3]), provenance)
     drawn = result.layer._slice.image.view > 0  # an outline
 
     assert 0 < np.count_nonzero(drawn) < np.count_nonzero(result.layer.data[2])
     assert not drawn[result.layer.data[2] == 0].any()
 
 
-def test_the_end_cleans_up_and_records_how_it_was_made(result, probability):
+def test_the_end_cleans_up_and_records_how_it_was_made(result, probability, provenance):
     probability[0, :4, :4] = 0.9  # a speck
     result.settings = PostprocessConfig(keep_share=1)
-    result.add_slices(SlicePrediction(tuple(range(6)), probability), PROVENANCE)
+    result.add_slices(SlicePrediction(tuple(range(6)), probability), provenance)
     assert result.layer.data[0, 0, 0] == 1
 
-    result.end(PROVENANCE)
+    result.end(provenance)
 
     assert np.array_equal(result.layer.data, postprocess(probability, PostprocessConfig(keep_share=1)))
     assert result.layer.data[0, 0, 0] == 0
-    assert result.layer.metadata[METADATA]["provenance"] == PROVENANCE.model_dump() | {
+    assert result.layer.metadata[METADATA]["provenance"] == provenance.model_dump() | {
         "postprocess": PostprocessConfig(keep_share=1).model_dump(),
         "slices": (0, 1, 2, 3, 4, 5),
         "finished": True,
     }
 
 
-def test_an_end_before_its_time_cleans_up_too_and_records_which_slices_are_done(result, probability):
+def test_an_end_before_its_time_cleans_up_too_and_records_which_slices_are_done(result, probability, provenance):
     probability[4, :4, :4] = 0.9  # a speck
     result.settings = PostprocessConfig(keep_share=1)
-    result.add_slices(SlicePrediction((4, 3), probability[[4, 3]]), PROVENANCE)
+    result.add_slices(SlicePrediction((4, 3), probability[[4, 3]]), provenance)
     result.end()
     done = np.zeros_like(probability)
     done[3:5] = probability[3:5]
 
     assert np.array_equal(result.layer.data, postprocess(done, PostprocessConfig(keep_share=1)))
-    assert result.layer.metadata[METADATA]["provenance"] == PROVENANCE.model_dump() | {
+    assert result.layer.metadata[METADATA]["provenance"] == provenance.model_dump() | {
         "postprocess": PostprocessConfig(keep_share=1).model_dump(),
         "slices": (3, 4),
         "finished": False,
@@ -181,8 +169,8 @@ def test_the_layer_leads_to_the_result_until_it_is_put_aside(finished):
         ({"settings": SegmentConfig(tta=True)}, False),
     ],
 )
-def test_slices_join_those_of_the_same_model_and_views_only(result, tiny_volume, changes, fits):
-    assert result.fits(tiny_volume, PROVENANCE.changed(changes)) is fits
+def test_slices_join_those_of_the_same_model_and_views_only(result, tiny_volume, changes, fits, provenance):
+    assert result.fits(tiny_volume, provenance.changed(changes)) is fits
 
 
 def test_a_higher_threshold_never_gives_a_larger_mask(finished, probability):
@@ -317,10 +305,10 @@ def test_a_layer_of_the_user_with_the_same_name_is_left_alone(finished, viewer):
     assert own in viewer.layers
 
 
-def test_slices_for_a_layer_that_was_removed_do_no_harm(result, viewer, probability):
+def test_slices_for_a_layer_that_was_removed_do_no_harm(result, viewer, probability, provenance):
     viewer.layers.remove(result.layer)
-    result.add_slices(SlicePrediction((0,), probability[:1]), PROVENANCE)
-    result.end(PROVENANCE)
+    result.add_slices(SlicePrediction((0,), probability[:1]), provenance)
+    result.end(provenance)
 
     assert not result.is_shown
     assert predictions(viewer) == []

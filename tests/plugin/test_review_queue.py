@@ -8,10 +8,9 @@ from napari.layers import Layer
 from qtpy.QtCore import QSettings
 
 from napari_brainseg.core.cases import find_cases
-from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
+from napari_brainseg.core.config import PostprocessConfig
 from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.queues import read_queue
-from napari_brainseg.core.results import SegmentationProvenance
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.core.workspaces import default_workspace
@@ -23,18 +22,6 @@ from napari_brainseg.plugin.result_layer import ResultLayer
 from napari_brainseg.plugin.review_queue import ALL_CASES, FIND
 from napari_brainseg.plugin.review_widget import ReviewWidget
 
-PROVENANCE = SegmentationProvenance(
-    case="anna",
-    model="tiny",
-    weights_sha256="ab",
-    settings=SegmentConfig(),
-    postprocess=PostprocessConfig(),
-    device="CPU",
-    seconds=1,
-    created="2024-05-06",
-    versions={},
-)
-
 
 @pytest.fixture
 def data(tmp_path, patients):
@@ -44,16 +31,16 @@ def data(tmp_path, patients):
 
 
 @pytest.fixture
-def tab(qtbot, viewer, add_layers, data):
+def tab(qtbot, viewer, add_layers, data, provenance):
     """The Review tab with anna, of whom slice 3 is the one that a model is least sure of."""
     images = add_layers(viewer, data / "anna")
     viewer.layers.remove(images[-1])  # the manual mask
     probability = np.zeros(volume_of(images[0]).shape, np.float32)
     probability[1:5, 20:40, 20:40] = 0.9
     probability[3, 20:40, 20:40] = 0.55
-    result = ResultLayer(viewer, images[0], volume_of(images[0]), PostprocessConfig(), PROVENANCE)
-    result.add_slices(SlicePrediction(tuple(range(6)), probability), PROVENANCE)
-    result.end(PROVENANCE)
+    result = ResultLayer(viewer, images[0], volume_of(images[0]), PostprocessConfig(), provenance)
+    result.add_slices(SlicePrediction(tuple(range(6)), probability), provenance)
+    result.end(provenance)
     tab = ReviewWidget(viewer)
     qtbot.waitUntil(lambda: tab.corrections is not None, timeout=10_000)
     yield tab

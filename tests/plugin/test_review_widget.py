@@ -17,12 +17,11 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_brainseg.core import corrections as corrections_module
 from napari_brainseg.core.cases import find_cases
-from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
+from napari_brainseg.core.config import PostprocessConfig
 from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.ledgers import read_ledger
 from napari_brainseg.core.masks import read_slice_mask
 from napari_brainseg.core.phantom import make_phantom
-from napari_brainseg.core.results import SegmentationProvenance
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
@@ -37,28 +36,23 @@ from napari_brainseg.plugin.result_layer import ResultLayer
 from napari_brainseg.plugin.review_form import ACCEPT, ACCEPT_ALL, CORRECT, GO_ON, UNFLAG, WITHDRAW, WITHDRAW_ALL
 from napari_brainseg.plugin.review_widget import ReviewWidget
 
-PROVENANCE = SegmentationProvenance(
-    case="bert",
-    model="tiny",
-    weights_sha256="ab",
-    settings=SegmentConfig(),
-    postprocess=PostprocessConfig(),
-    device="CPU",
-    seconds=1,
-    created="2024-05-06",
-    versions={"torch": "2"},
-)
 OpenTab = Callable[..., ReviewWidget]
 
 
-def predict(viewer, images, volume: Volume, shift: int = 0, sha: str = "ab") -> ResultLayer:
-    """A prediction that is a square in all slices but the first and the last."""
-    provenance = PROVENANCE.model_copy(update={"weights_sha256": sha})
-    probability = np.zeros(volume.shape, np.float32)
-    probability[1:-1, 20 + shift : 40 + shift, 20:40] = 1
-    result = ResultLayer(viewer, images, volume, PostprocessConfig(), provenance)
-    result.add_slices(SlicePrediction(tuple(range(len(probability))), probability), provenance)
-    return result
+@pytest.fixture
+def predict(provenance) -> Callable[..., ResultLayer]:
+    """Make a whole prediction that is a square in all slices but the first and the last."""
+
+    def make(viewer, images, volume: Volume, shift: int = 0, sha: str = "ab") -> ResultLayer:
+        made = provenance.changed({"weights_sha256": sha})
+        probability = np.zeros(volume.shape, np.float32)
+        probability[1:-1, 20 + shift : 40 + shift, 20:40] = 1
+        result = ResultLayer(viewer, images, volume, PostprocessConfig(), made)
+        result.add_slices(SlicePrediction(tuple(range(len(probability))), probability), made)
+        result.end(made)
+        return result
+
+    return make
 
 
 def stroke(layer: Labels, z: int, y: int = 5, label: int = 1) -> None:
@@ -113,10 +107,8 @@ def case(viewer, add_layers, data) -> list[Layer]:
 
 
 @pytest.fixture
-def predicted(viewer, case) -> ResultLayer:
-    result = predict(viewer, case[0], case[0].metadata["brainseg"]["volume"])
-    result.end(PROVENANCE)
-    return result
+def predicted(viewer, case, predict) -> ResultLayer:
+    return predict(viewer, case[0], case[0].metadata["brainseg"]["volume"])
 
 
 @pytest.fixture
@@ -552,11 +544,10 @@ def test_the_reviewer_is_noted(tab, settle, workspace, volume):
 
 
 @pytest.fixture
-def segment_again(viewer, case, qtbot):
+def segment_again(viewer, case, predict, qtbot):
     def again(tab: ReviewWidget, former: ResultLayer) -> ResultLayer:
         former.retire()
         result = predict(viewer, case[0], former.volume, shift=3, sha="cd")
-        result.end(PROVENANCE.model_copy(update={"weights_sha256": "cd"}))
         qtbot.waitUntil(lambda: "filled" in tab.done_line.text(), timeout=5000)
         return result
 
@@ -776,10 +767,10 @@ def test_what_could_not_be_saved_is_asked_about(viewer, tab, full_disk, monkeypa
     assert questions[0].startswith("bert correction was edited")
 
 
-def test_keys_width_and_a_window_that_closes(make_napari_viewer, add_layers, data, qtbot, workspace, volume):
+def test_keys_width_and_a_window_that_closes(make_napari_viewer, add_layers, predict, data, qtbot, workspace, volume):
     viewer = make_napari_viewer(show=True)
     case = add_layers(viewer, data / "bert")
-    predict(viewer, case[0], case[0].metadata["brainseg"]["volume"]).end(PROVENANCE)
+    predict(viewer, case[0], case[0].metadata["brainseg"]["volume"])
     tab = ReviewWidget(viewer)
     viewer.window.add_dock_widget(tab, name="Review")
     qtbot.waitUntil(lambda: tab.corrections is not None)

@@ -110,7 +110,7 @@ def test_seed_and_share_decide_the_split_as_on_the_command_line(filled, patients
     filled.share.setValue(0)
     qtbot.waitUntil(lambda: filled.patients.split is not None and not filled.patients.split.validation, timeout=10_000)
     assert filled.request().share == 0
-    assert "nothing will tell" in filled.patients.split_view.worth.text()
+    assert "nothing tells" in filled.patients.split_view.worth.text()
 
 
 def test_a_parent_that_has_seen_everybody_is_refused(filled, save_tiny_model, tmp_path, qtbot):

@@ -1,5 +1,6 @@
 """What is told of a run, from nothing but its folder."""
 
+import errno
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ import pytest
 
 from napari_brainseg.core.config import ModelConfig
 from napari_brainseg.core.model_folders import ModelInfo
+from napari_brainseg.plugin import train_watch
 from napari_brainseg.plugin.train_process import end_at_once, last_words
 from napari_brainseg.plugin.train_run_page import status_words
 from napari_brainseg.plugin.train_watch import RunReader
@@ -119,6 +121,22 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(make_run, name):
     assert view.status == ("failed" if name == "state.json" else "running")
     assert view.problem in words(view)
     assert (view.run is None) == (name == "run.json")
+
+
+def test_a_state_that_cannot_be_read_for_a_moment_does_not_end_the_run(make_run, monkeypatch):
+    folder = make_run("run")
+    reader = RunReader(folder)
+    before = reader.look()
+
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "state.json"))
+
+    monkeypatch.setattr(train_watch, "read_state", refuse)
+    view = reader.look()
+
+    assert (view.status, view.state) == ("running", before.state)
+    assert "Permission denied" in view.problem
+    assert str(folder / "state.json") in words(view)
 
 
 def test_the_process_of_a_run_can_be_ended(make_run, sleeper):

@@ -22,7 +22,7 @@ def cases(
         return
     width = max(len(case.name) for case in found)
     for case in found:
-        remarks = [f"cannot be used: {case.error}"] if case.error else list(case.problems)
+        remarks = [f"cannot be used: {case.error}"] if case.error else list(map(str, case.problems))
         masks = sum(mask is not None for mask in case.masks)
         say(f"{case.name:{width}}  {_count(len(case.images), case)}, {masks} with mask  {'; '.join(remarks)}".rstrip())
     usable = sum(case.error is None for case in found)
@@ -42,6 +42,6 @@ def _as_json(case: Case) -> dict[str, Any]:
         "layout": case.layout,
         "images": len(case.images),
         "masks": sum(mask is not None for mask in case.masks),
-        "problems": list(case.problems),
+        "problems": list(map(str, case.problems)),
         "error": case.error,
     }

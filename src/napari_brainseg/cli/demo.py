@@ -69,7 +69,7 @@ def demo(
     with atomic_path(summary) as temporary:
         content = {"model": trained.info.name, "cases": lines, "failed": failed}
         temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    say(f"masks, montage.png and summary.json are in {output}")
+    say(f"masks, montage.png and summary.json are in {output}" if rows else f"summary.json is in {output}")
     for name, reason in failed.items():
         complain(f"{name}: {reason}")
     if failed:

@@ -24,9 +24,7 @@ def say_plan(plan: "TrainingPlan", sides: Sides, model: ModelConfig, config: Tra
     say(f"device: {plan.device}")
     where = "on the disk" if plan.on_disk else "in memory"
     say(f"images: {_gigabytes(plan.image_bytes)} {where}; {_gigabytes(plan.free_bytes)} of memory are free")
-    say(
-        f"memory: up to about {_gigabytes(plan.most_bytes)}" + (" of the GPU" if plan.device.startswith("CUDA") else "")
-    )
+    say(f"memory: up to about {_gigabytes(plan.most_bytes)}" + (" of the GPU" if plan.on_gpu else ""))
     say(f"one step of {config.step_slices} slices: {plan.step_seconds:.2f} s; {plan.steps} steps an epoch")
     say(f"one validation: {plan.validation_seconds:.0f} s")
     say(f"{config.epochs} epochs: about {in_words(plan.seconds(config))}")

@@ -96,7 +96,7 @@ def train(
         sides = _split(usable, folds, fold, validation_share, training.seed, old)
     plural = "" if len(sides[0]) == 1 else "s"
     complain(f"{len(sides[0])} case{plural} to train on, {len(sides[1])} to validate on")
-    if worth := worth_of(sides[1]):
+    if worth := worth_of(case.name for case in sides[1]):
         complain(worth)
     if corrections:
         complain(_words_of(sides[0], old))
@@ -161,7 +161,8 @@ def _usable(cases: Sequence[Case]) -> list[Case]:
             continue
         if None in case.masks:
             known = {number for number, file in zip(case.numbers, case.masks, strict=False) if file}
-            known = known | {number for number, file in case.corrections if file}
+            known |= {number for number, file in case.corrections if file}
+            known -= {number for number, file in case.corrections if not file}  # somebody is in doubt
             complain(f"{case.name}: only the {len(known)} slices that have a mask are learned from")
         usable.append(case)
     return usable

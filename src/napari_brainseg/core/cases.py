@@ -42,6 +42,28 @@ _SEQUENCES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """What a person should know of the files of a case that can be used all the same.
+
+    Attributes
+    ----------
+    kind : {"missing pair", "other file"}
+        What sort of thing it is.
+    words : str
+        All of it, beginning with an ordinary word in small letters.
+    slice_number : int or None
+        Where to look, if there is such a slice.
+    """
+
+    kind: Literal["missing pair", "other file"]
+    words: str
+    slice_number: int | None = None
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """The files of one examination of one patient: paths only.
 
@@ -64,7 +86,7 @@ class Case:
     corrections : tuple of (int, Path or None)
         Slice numbers with the mask that a person made of them afterwards, which wins over the manual one; None where
         somebody is in doubt, so that nothing is known.
-    problems : tuple of str
+    problems : tuple of Problem
         What a person should know, though the case can be used.
     error : str or None
         Why the case cannot be used.
@@ -78,7 +100,7 @@ class Case:
     numbers: tuple[int, ...] = ()
     channels: tuple[str, ...] = ()
     corrections: tuple[tuple[int, Path | None], ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     error: str | None = None
 
     @property
@@ -150,7 +172,7 @@ def find_cases(path: Path | str, *, on_progress: OnProgress = ignore_progress) -
     return found
 
 
-def find_masks(path: Path | str, *, on_progress: OnProgress = ignore_progress) -> list[Case]:
+def find_masks(path: Path | str) -> list[Case]:
     """All cases at a path that have a mask, in natural order, with images or without.
 
     Folders of results are looked into where there is nothing else. Files that are not called masks are taken for masks
@@ -160,8 +182,6 @@ def find_masks(path: Path | str, *, on_progress: OnProgress = ignore_progress) -
     ----------
     path : Path or str
         As for `find_cases`, or a folder that `write_mask` or `write_segmentation` wrote.
-    on_progress : callable
-        As for `find_cases`.
 
     Raises
     ------
@@ -172,8 +192,7 @@ def find_masks(path: Path | str, *, on_progress: OnProgress = ignore_progress) -
     ValueError
         If there is no mask in it.
     """
-    found = _all_cases(path, results=False, on_progress=on_progress)
-    found = found or _all_cases(path, results=True, on_progress=on_progress)
+    found = _all_cases(path, results=False) or _all_cases(path, results=True)
     if not found:
         raise ValueError(
             f"{path}: no mask found; allowed are NAME_1_mask.tif, NAME_2_mask.tif ..., multi-page TIFF stacks and "
@@ -190,7 +209,7 @@ def _as_masks(case: Case) -> Case:
     return case
 
 
-def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress) -> list[Case]:
+def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress = ignore_progress) -> list[Case]:
     path = Path(os.path.abspath(path))  # the case takes its folder's name, which "." does not tell
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
@@ -221,17 +240,17 @@ def _folders(root: Path, results: bool, on_progress: OnProgress) -> Iterator[Pat
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Visible entries, none where the folder may not be read."""
+    """Visible entries in natural order, none where the folder may not be read."""
     try:
-        with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries if not entry.name.startswith(".")]
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except PermissionError:
         return []
+    return [folder / name for name in natsorted(names)]  # 1 and 01 are alike to it, so that sorting before tells them
 
 
 def _cases_in(folder: Path, *, is_root: bool) -> list[Case]:
     try:
-        os.scandir(folder).close()
+        os.listdir(folder)
     except PermissionError as error:
         reason = f"{folder} may not be read: permission denied"
         if is_root:
@@ -245,7 +264,7 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
     stacks: dict[str, list[tuple[bool, Path]]] = defaultdict(list)
     nifti: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     strays: list[Path] = []
-    for file in natsorted(files):
+    for file in files:
         if match := _SLICE.fullmatch(file.name):
             slices[match["case"]].append((int(match["number"]), bool(match["mask"]), file))
         elif match := _STACK.fullmatch(file.name):
@@ -265,7 +284,7 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
     cases += [_stack_case(stem, folder, members) for stem, members in stacks.items()]
     cases += [_nifti_case(stem or folder.name, folder, members) for stem, members in nifti.items()]
     if len(cases) == 1 and cases[0].layout == "slices":
-        remarks = tuple(f"{file.name} is not part of the case" for file in strays)
+        remarks = tuple(Problem("other file", f"not part of the case: {file.name}") for file in strays)
         return [replace(cases[0], name=folder.name, problems=cases[0].problems + remarks)]
     return cases
 
@@ -314,11 +333,11 @@ def _slices_case(name: str, folder: Path, members: list[tuple[int, bool, Path]])
         return replace(case, numbers=tuple(sorted(masks)), error=f"{folder} holds masks of {name} but no images")
     problems = []
     if gaps := sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers)):
-        problems.append(f"no image of {_slices(gaps)}, missing in the numbering")
+        problems.append(Problem("missing pair", f"no image of {_slices(gaps)}, missing in the numbering"))
     if masks and (without := sorted(set(images) - set(masks))):
-        problems.append(f"no mask of {_slices(without)}")
+        problems.append(Problem("missing pair", f"no mask of {_slices(without)}", without[0]))
     if orphans := sorted(set(masks) - set(images)):
-        problems.append(f"no image for the mask of {_slices(orphans)}")
+        problems.append(Problem("missing pair", f"no image for the mask of {_slices(orphans)}"))
     return replace(
         case,
         images=tuple(images[number] for number in numbers),
@@ -359,7 +378,7 @@ def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Cas
         unclear = next(file.name for kind, file in used if not kind)
         return replace(case, error=f"{unclear}: the name does not say which sequence it is (flair, t1 or t1ce)")
     ordered = [(kind, file) for kind in ("", *CHANNELS) for known, file in used if known == kind]
-    others = tuple(f"{file.name} is not used" for kind, file in members if kind == "other")
+    others = tuple(Problem("other file", f"not used: {file.name}") for kind, file in members if kind == "other")
     return replace(
         case,
         images=tuple(file for _, file in ordered),
@@ -375,5 +394,5 @@ def _with_distinct_names(cases: Iterable[Case]) -> Iterator[Case]:
         if times[case.name] == 1:
             yield case
         else:
-            remark = f"another case is called {case.name} too"
+            remark = Problem("other file", f"another case is called {case.name} too")
             yield replace(case, name=f"{case.name} ({times[case.name]})", problems=(*case.problems, remark))

@@ -47,11 +47,6 @@ class Contribution:
     usual_manual_dice: float | None = None
 
     @property
-    def change(self) -> int:
-        """Voxels called tumour more (or, below 0, less) than usually."""
-        return self.area - self.usual_area
-
-    @property
     def sentence(self) -> str:
         """All of it in words."""
         words = f"Without {self.without}: {self.area} voxels instead of {self.usual_area}"

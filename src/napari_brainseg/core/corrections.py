@@ -1,5 +1,6 @@
 """Corrected masks of a case: kept slice by slice beside the data, with former versions, never over it."""
 
+import glob
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -174,7 +175,7 @@ class Corrections:
                         state=new_state,
                         reviewer=reviewer or was.reviewer,
                         time=now(),
-                        seconds=round(was.seconds + seconds / len(chosen), 1),
+                        seconds=was.seconds + seconds / len(chosen),
                         voxels_changed=changed,
                         model_sha256=was.model_sha256 if on_disk is not None else model_sha256,
                     )
@@ -196,9 +197,8 @@ class Corrections:
 
     def versions(self, z: int) -> list[Version]:
         """Former masks of the slice at a position along Z, the latest first."""
-        stem = self._file(z).stem
-        found = (self._folder / _VERSIONS_FOLDER).glob(f"{stem}.*.tif")
-        return sorted((_version(file) for file in found), key=lambda version: version.time, reverse=True)
+        found = map(_version, self._version_files(self._file(z)))
+        return sorted(found, key=lambda version: version.time, reverse=True)
 
     def _record(self, reviews: Mapping[int, SliceReview]) -> None:
         ledger = CaseLedger(case=self.volume.name, slices=dict(sorted(reviews.items())))
@@ -251,8 +251,12 @@ class Corrections:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         with atomic_path(folder / f"{file.stem}.{stamp}.tif") as temporary:
             shutil.copy(file, temporary)  # the file itself stays until the new one takes its place
-        for old in sorted(folder.glob(f"{file.stem}.*.tif"))[:-VERSIONS]:
+        for old in sorted(self._version_files(file))[:-VERSIONS]:
             old.unlink(missing_ok=True)
+
+    def _version_files(self, file: Path) -> Iterable[Path]:
+        """Former masks of a slice's file; its name may hold brackets."""
+        return (self._folder / _VERSIONS_FOLDER).glob(f"{glob.escape(file.stem)}.*.tif")
 
 
 def with_corrections(cases: Iterable[Case], workspace: Workspace) -> list[Case]:

@@ -72,7 +72,7 @@ def fill_between(mask: Mask, first: int, last: int) -> Mask:
     return edited
 
 
-def remove_island(mask: Mask, point: Point, *, in_slice: bool = False) -> Mask:
+def remove_island(mask: Mask, point: Point) -> Mask:
     """Erase the piece of tumour that a voxel belongs to; pieces that touch in a corner are one.
 
     Parameters
@@ -81,8 +81,6 @@ def remove_island(mask: Mask, point: Point, *, in_slice: bool = False) -> Mask:
         (Z, Y, X), above 0 is tumour.
     point : tuple of int
         Z, Y and X of a voxel of it.
-    in_slice : bool
-        Erase only what hangs together within the slice of the point, and leave other slices alone.
 
     Returns
     -------
@@ -94,15 +92,15 @@ def remove_island(mask: Mask, point: Point, *, in_slice: bool = False) -> Mask:
     ValueError
         If there is no tumour at the point.
     """
-    box, island = _island(mask, point, in_slice)
+    box, island = _island(mask, point)
     edited = mask.copy()
     edited[box][island] = 0
     return edited
 
 
-def keep_island(mask: Mask, point: Point, *, in_slice: bool = False) -> Mask:
+def keep_island(mask: Mask, point: Point) -> Mask:
     """Erase all tumour but the piece that a voxel belongs to: see `remove_island`."""
-    box, island = _island(mask, point, in_slice)
+    box, island = _island(mask, point)
     edited = mask.copy()
     edited[box][~island] = 0
     return edited
@@ -184,12 +182,12 @@ def _most_around(planes: _Tumour) -> _Tumour:
     return share > 0.5
 
 
-def _island(mask: Mask, point: Point, in_slice: bool) -> tuple[tuple[slice, ...], _Tumour]:
-    """A box with all tumour that counts, and where in it the piece at a point is."""
+def _island(mask: Mask, point: Point) -> tuple[tuple[slice, ...], _Tumour]:
+    """The box that holds all tumour, and where in it the piece at a point is."""
     inside = all(0 <= place < size for place, size in zip(point, mask.shape, strict=True))
     if not (inside and mask[point]):
         raise ValueError(f"there is no tumour at z = {point[0]}, y = {point[1]}, x = {point[2]}")
-    box = (slice(point[0], point[0] + 1), slice(0, None), slice(0, None)) if in_slice else _bounds(mask > 0)
+    box = _bounds(mask > 0)
     labels, _ = ndimage.label(mask[box], _TOUCHING)
     island: _Tumour = labels == labels[tuple(place - part.start for place, part in zip(point, box, strict=True))]
     return box, island

@@ -11,10 +11,10 @@ from pydantic import Field
 from .cases import Case, find_masks, patient_of
 from .config import ScoreConfig
 from .masks import Mask, read_mask, read_mask_alone
-from .metrics import DISTANCES, FIGURES, FloatArray, Scores, pool_scores, score_mask, score_slices
+from .metrics import DISTANCES, FIGURES, Scores, pool_scores, score_mask, score_slices
 from .progress import OnProgress, Progress, ignore_progress
 from .settings import Settings
-from .volumes import Spacing, read_volume
+from .volumes import Float64Array, Spacing, read_volume
 
 POOR_DICE = 0.6
 """Cases below are named: so little agreement helps nobody."""
@@ -72,12 +72,20 @@ class CaseScores:
         """Whom the case belongs to."""
         return patient_of(self.name)
 
+    @property
+    def sequences(self) -> str | None:
+        """What group it is in by its sequences, None while they are not known."""
+        if self.missing is None:
+            return None
+        return "some missing" if self.missing else "all sequences"
+
 
 class Summary(Settings):
     """One figure over several cases or slices; None where there is no value."""
 
     count: int = Field(description="Values that the others are made of.")
     left_out: int = Field(description="Cases or slices without a value, which count nowhere.")
+    patients: int = Field(description="Whom the values come from.")
     mean: float | None = None
     median: float | None = None
     sd: float | None = Field(None, description="Of the sample (n - 1).")
@@ -95,12 +103,13 @@ class Summary(Settings):
         pairs = list(zip(values, patients, strict=True))
         known = [(value, patient) for value, patient in pairs if value is not None]
         if not known:
-            return cls(count=0, left_out=len(pairs))
+            return cls(count=0, left_out=len(pairs), patients=0)
         array = np.array([value for value, _ in known], np.float64)
         quartiles = np.percentile(array, [0, 25, 50, 75, 100]).tolist()
         return cls(
             count=len(known),
             left_out=len(pairs) - len(known),
+            patients=len({patient for _, patient in known}),
             mean=float(array.mean()),
             median=quartiles[2],
             sd=float(array.std(ddof=1)) if len(known) > 1 else None,
@@ -185,7 +194,7 @@ def score_pair(pair: MaskPair, config: ScoreConfig | None = None) -> CaseScores:
     return CaseScores(pair.name, reference.site, masks.missing, scores, slices, numbers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PairedMasks:
     """Two masks (Z, Y, X) of one case, the voxel size, and the sequences that its images lack, where there are any."""
 
@@ -277,7 +286,7 @@ def summarise_scores(cases: Sequence[CaseScores]) -> ScoreSummary:
         pooled={figure.name: getattr(pooled, figure.name) for figure in FIGURES if figure.name not in DISTANCES},
         poor=tuple(case.name for case in cases if (case.scores.dice or 0) < POOR_DICE and case.scores.dice is not None),
         sites=_dice_by(cases, lambda case: case.site or None),
-        sequences=_dice_by(cases, _sequences),
+        sequences=_dice_by(cases, lambda case: case.sequences),
         slices=_summarise_slices(cases),
     )
 
@@ -316,7 +325,7 @@ def compare_scores(predictions: Mapping[str, Sequence[CaseScores]]) -> Compariso
     )
 
 
-def bootstrap_interval(values: FloatArray, patients: Sequence[str]) -> tuple[float, float] | None:
+def bootstrap_interval(values: Float64Array, patients: Sequence[str]) -> tuple[float, float] | None:
     """95 % interval of the mean when patients are drawn with replacement, always alike; None for a single patient."""
     groups, inverse = np.unique(np.array(patients), return_inverse=True)
     if len(groups) < 2:
@@ -347,12 +356,6 @@ def _dice_by(cases: Iterable[CaseScores], group: Callable[[CaseScores], str | No
         if name := group(case):
             groups.setdefault(name, []).append(case)
     return {name: _summary(groups[name], "dice") for name in sorted(groups)}
-
-
-def _sequences(case: CaseScores) -> str | None:
-    if case.missing is None:
-        return None
-    return "some missing" if case.missing else "all present"
 
 
 def _summarise_slices(cases: Sequence[CaseScores]) -> SliceSummary:

@@ -37,7 +37,7 @@ _STEP = 4
 """Intensities are counted in every fourth row and column, which tells the same as all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CaseSummary:
     """What a person wants to know of a case before opening it.
 
@@ -117,7 +117,7 @@ def tissue_range(channel: Array) -> tuple[float, float]:
     return low, max(high, low + 1e-6)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ExploredCase:
     """What is in a case that could be read.
 
@@ -184,12 +184,15 @@ class Exploration:
         What is odd, worst first.
     table : PatientTable
         What ``data.csv`` says of the patients.
+    config : CheckConfig
+        What counted as odd.
     """
 
     cases: tuple[ExploredCase, ...]
     listed: tuple[Case, ...]
     findings: tuple[Finding, ...]
     table: PatientTable
+    config: CheckConfig
 
     @property
     def totals(self) -> dict[str, int]:
@@ -263,7 +266,9 @@ def explore_cases(
     findings += check_duplicates(fingerprints, {case.name: case.patient for case in cases})
     findings += check_sizes({found.case.name: found.shape for found in explored})
     names = [case.name for case in cases]
-    return Exploration(tuple(explored), tuple(cases), sorted_findings(findings, names), find_patient_table(cases))
+    return Exploration(
+        tuple(explored), tuple(cases), sorted_findings(findings, names), find_patient_table(cases), config
+    )
 
 
 def check_cases(

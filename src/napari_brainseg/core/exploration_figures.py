@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .colours import AGREE, CORRECTION, MANUAL, MISSED, PREDICTION, TOO_MUCH
-from .config import CHANNELS, CheckConfig
+from .config import CHANNELS
 from .exploration import BINS, Exploration
 from .patient_tables import AGE, SHOWN
 
@@ -140,7 +140,7 @@ def _draw_sizes(figure: Figure, axes: list[Axes], exploration: Exploration) -> N
 
 
 def _draw_intensities(figure: Figure, axes: list[Axes], exploration: Exploration) -> None:
-    start = round(CheckConfig().foreground * BINS)
+    start = round(exploration.config.foreground * BINS)
     sites = sorted(exploration.sites.items(), key=lambda item: -len(item[1]))
     groups = dict(sorted(sites[:_MOST_SITES]))
     scaled = any(found.is_scaled for found in exploration.cases)

@@ -173,12 +173,12 @@ def exploration_json(exploration: Exploration) -> str:
     return json.dumps(content, indent=1)
 
 
-def choose_slices(exploration: Exploration, seed: int, count: int = SHEET_SLICES) -> list[tuple[ExploredCase, int]]:
+def choose_slices(exploration: Exploration, seed: int) -> list[tuple[ExploredCase, int]]:
     """Slices drawn at random, with tumour where there is some, each of another case as far as they go round."""
     rng = np.random.default_rng(seed)
     with_tumour = [found for found in exploration.cases if found.tumour_voxels]
     cases = with_tumour or list(exploration.cases)
-    order = [cases[place] for place in rng.permutation(len(cases))][:count]
+    order = [cases[place] for place in rng.permutation(len(cases))][:SHEET_SLICES]
     return [(found, int(rng.choice(_candidates(found)))) for found in order]
 
 

@@ -1,10 +1,14 @@
 """Files that are either whole or not there."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+
+_TRIES, _PAUSE = 20, 0.05
+"""Windows does not replace a file while somebody reads it, which takes a moment; after a second it is not that."""
 
 
 @contextmanager
@@ -20,7 +24,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid4().hex}{suffixes}")
     try:
         yield temporary
-        temporary.replace(path)
+        _move(temporary, path)
     except OSError as error:
         is_ours = error.filename in (None, temporary, str(temporary))  # a full disk has no file name
         if error.strerror is None or not is_ours:
@@ -29,6 +33,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong before is what matters
             temporary.unlink()
+
+
+def _move(temporary: Path, path: Path) -> None:
+    for _ in range(_TRIES):
+        with suppress(PermissionError):
+            temporary.replace(path)
+            return
+        time.sleep(_PAUSE)
+    temporary.replace(path)
 
 
 def file_name(name: str) -> str:

@@ -79,11 +79,9 @@ class Finding:
 
 def check_files(case: Case) -> Iterator[Finding]:
     """Files without a partner and such, as far as their names tell."""
-    without = [number for number, mask in zip(case.numbers, case.masks, strict=False) if mask is None]
     for problem in case.problems:
-        is_pair = problem.startswith("no ")
-        number = without[0] if without and problem.startswith("no mask") else None
-        yield Finding("missing pair" if is_pair else "other file", case.name, number, _sentence(problem))
+        sentence = f"{problem.words[0].upper()}{problem.words[1:]}."
+        yield Finding(problem.kind, case.name, problem.slice_number, sentence)
 
 
 def unusable(case: Case, error: Exception) -> list[Finding]:
@@ -95,7 +93,7 @@ def unusable(case: Case, error: Exception) -> list[Finding]:
         for number, image, mask in zip(case.numbers, case.images, masks, strict=True):
             found += _unusable_file(case, number, image, read_slice)
             found += _unusable_file(case, number, mask, read_slice_mask)
-    return found or [Finding(kind, case.name, None, _sentence(str(error)))]
+    return found or [Finding(kind, case.name, None, _closed(error))]
 
 
 def _unusable_file(case: Case, number: int, file: Path | None, read: Callable[[Path], Array]) -> Iterator[Finding]:
@@ -104,7 +102,7 @@ def _unusable_file(case: Case, number: int, file: Path | None, read: Callable[[P
             read(file)
     except ValueError as error:
         kind: Kind = "not binary" if isinstance(error, NotBinary) else "unreadable"
-        yield Finding(kind, case.name, number, _sentence(str(error)))
+        yield Finding(kind, case.name, number, _closed(error))
 
 
 def check_images(volume: Volume, blank: Sequence[int]) -> Iterator[Finding]:
@@ -287,5 +285,6 @@ def _size(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
 
 
-def _sentence(words: str) -> str:
-    return words[0].upper() + words[1:] + "." if words[:3] in ("no ", "ano") else words.rstrip(".") + "."
+def _closed(error: Exception) -> str:
+    """As it is but for a full stop: it may begin with a file or a case."""
+    return str(error).rstrip(".") + "."

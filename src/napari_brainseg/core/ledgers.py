@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from .files import atomic_path
-from .settings import Settings
+from .settings import Settings, read_versioned
 from .workspaces import Workspace
 
 ReviewState = Literal["auto", "edited", "accepted", "flagged"]
 REVIEW_STATES: tuple[ReviewState, ...] = get_args(ReviewState)
 TRUE_STATES: tuple[ReviewState, ...] = ("edited", "accepted")
 """Slices in these are learned from."""
-
-_VERSION = 1
 
 
 def now() -> str:
@@ -38,7 +36,7 @@ class SliceReview(Settings):
 class CaseLedger(Settings):
     """What was done with the slices of a case, by the number in their file names; the others are as they were."""
 
-    schema_version: int = _VERSION
+    schema_version: int = 1
     case: str
     slices: Mapping[int, SliceReview] = {}
 
@@ -77,19 +75,10 @@ def read_ledger(workspace: Workspace, case: str) -> CaseLedger:
     ValueError
         If the file is damaged, or was written by a newer version.
     """
-    path = workspace.ledger_file(case)
     try:
-        ledger = CaseLedger.model_validate_json(path.read_text("utf-8"))
+        return read_versioned(workspace.ledger_file(case), CaseLedger, "the ledger of a case")
     except FileNotFoundError:
         return CaseLedger(case=case)
-    except ValidationError as error:
-        raise ValueError(f"{path} is damaged: it is not the ledger of a case") from error
-    if ledger.schema_version > _VERSION:
-        raise ValueError(
-            f"{path} has schema version {ledger.schema_version}, but up to {_VERSION} can be read here: update "
-            "napari-brainseg"
-        )
-    return ledger
 
 
 def read_ledgers(workspace: Workspace) -> list[CaseLedger]:

@@ -63,7 +63,7 @@ def read_mask(case: Case, volume: Volume) -> Mask | None:
     return mask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Truth:
     """What is known of a case.
 
@@ -191,7 +191,8 @@ def write_mask(
 ) -> list[Path]:
     """Write a mask with the geometry and slice numbers of the volume it belongs to.
 
-    Every file is written under a temporary name; once all are whole they are moved, so that a failure changes nothing.
+    Every file is written under a temporary name; once all are whole they are moved. A failure to write, as on a full
+    disk, changes nothing; where one of them cannot be moved, those moved before it are the new ones.
 
     Parameters
     ----------
@@ -295,6 +296,8 @@ def _binary(array: Array, file: Path) -> Mask:
     """Mask of 0 and 1 from a mask file in which 0 is not tumour, and 1 and 255 are."""
     if array.ndim > 2 and array.shape[-1] in (3, 4) and (array[..., :1] == array[..., :3]).all():
         array = array[..., 0]
+    if array.dtype.kind not in "buif":
+        raise NotBinary(f"{file} is not a binary mask: it holds {array.dtype}; allowed are 0, 1 and 255")
     if not ((array == 0) | (array == 1) | (array == 255)).all():
         values = np.unique(array)
         shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")

@@ -9,11 +9,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from .config import EmptyMasks, ScoreConfig
-from .volumes import Array, Spacing
+from .volumes import Array, Float64Array, Spacing
 
 DistanceUnit = Literal["mm", "voxels"]
 BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +232,7 @@ def pool_scores(scores: Iterable[Scores]) -> Scores:
     )
 
 
-def surface_distances(ours: Array, theirs: Array, spacing: Spacing | None) -> tuple[FloatArray, FloatArray]:
+def surface_distances(ours: Array, theirs: Array, spacing: Spacing | None) -> tuple[Float64Array, Float64Array]:
     """Distance of each surface voxel of two masks, neither of them empty, to the other's surface.
 
     A voxel is at the surface if one of its face neighbours is not in the mask; beyond the image nothing is.

@@ -1,18 +1,16 @@
 """What stands in a model folder, read without loading the network."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from .config import ModelConfig, PostprocessConfig, TrainConfig
-from .settings import Settings
+from .settings import Settings, read_versioned
 
 SCHEMA_VERSION = 4
 """2 added what tells of ancestors and of the epoch, 3 of corrections and of what was forgotten, 4 the temperature;
@@ -125,22 +123,7 @@ def read_model_info(name: str | Path) -> ModelInfo:
     ValueError
         If ``model.json`` is damaged, or was written by a newer version.
     """
-    path = model_folder(name) / INFO_FILE
-    try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        version = content["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: it is not the description of a model") from error
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} has schema version {version}, but up to {SCHEMA_VERSION} can be read here: update napari-brainseg"
-        )
-    try:
-        return ModelInfo.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path} is damaged: {where}: {first['msg']}") from error
+    return read_versioned(model_folder(name) / INFO_FILE, ModelInfo, "the description of a model")
 
 
 def file_sha256(path: Path) -> str:

@@ -21,7 +21,7 @@ _PANEL = 2.5
 """Width of a picture in inches."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class MontageRow:
     """One slice of a montage: its FLAIR image, masks (Y, X), and what to write beside it."""
 

@@ -1,4 +1,4 @@
-"""What a look at a case tells before it is decoded: how large it is, and which sequences it lacks."""
+"""What a look at a case tells before it is decoded: how much memory it takes, and which sequences it lacks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -25,15 +25,12 @@ class Peek:
 
     Attributes
     ----------
-    slices : int
-        Along Z.
     bytes : int
         Memory that images and mask take when they are decoded.
     missing : tuple of str or None
         Sequences that the case does not have; None where only decoding it all would tell.
     """
 
-    slices: int
     bytes: int
     missing: tuple[str, ...] | None
 
@@ -66,7 +63,7 @@ def peek(case: Case) -> Peek:
     planes = shape if not has_channels else shape[:-1] if shape[-1] == len(CHANNELS) else shape[1:]
     found = case.channels or (() if has_channels else (FLAIR,))
     missing = tuple(name for name in CHANNELS if name not in found) if found else None
-    return _peek((prod(planes[:-2]), *planes[-2:]), np.dtype(dtype), missing)
+    return _peek(planes, np.dtype(dtype), missing)
 
 
 def free_bytes() -> int:
@@ -80,4 +77,4 @@ def fits_in_memory(peeks: Iterable[Peek]) -> bool:
 
 
 def _peek(shape: tuple[int, ...], dtype: np.dtype[np.generic], missing: tuple[str, ...] | None) -> Peek:
-    return Peek(shape[0], prod(shape) * (len(CHANNELS) * dtype.itemsize + 1), missing)
+    return Peek(prod(shape) * (len(CHANNELS) * dtype.itemsize + 1), missing)

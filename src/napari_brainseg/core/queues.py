@@ -1,19 +1,18 @@
 """Which slices to correct next: those where most seems wrong, but not ten neighbours of one tumour."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from .cases import patient_of
 from .config import QueueConfig
 from .files import atomic_path
-from .settings import Settings
-from .signals import FloatArray, SliceSignals
+from .settings import Settings, read_versioned
+from .signals import SliceSignals
+from .volumes import Float64Array
 
-_SCHEMA_VERSION = 1
 _TELLING = 0.2
 """Share of the score from which on something is a reason."""
 
@@ -87,17 +86,17 @@ def rank_slices(
     return queue
 
 
-def _worth(signals: SliceSignals, config: QueueConfig) -> FloatArray:
+def _worth(signals: SliceSignals, config: QueueConfig) -> Float64Array:
     """What is to be won in each slice."""
     if config.strategy == "entropy":
         return signals.entropy.copy()
     total = np.sum([weight * voxels for voxels, weight, _ in _parts(signals)], axis=0)
     # every patient counts the same in Dice, so that a voxel of a small tumour weighs more
-    worth: FloatArray = total / np.sqrt(max(int(signals.area.sum()), _SMALLEST))
+    worth: Float64Array = total / np.sqrt(max(int(signals.area.sum()), _SMALLEST))
     return worth
 
 
-def _parts(signals: SliceSignals) -> Iterator[tuple[FloatArray, float, str]]:
+def _parts(signals: SliceSignals) -> Iterator[tuple[Float64Array, float, str]]:
     """What the score is the sum of: voxels, their weight, and the words for them."""
     above = np.append(signals.jump[1:], 0.0)
     is_below = signals.jump >= above
@@ -122,7 +121,7 @@ def _reasons(signals: SliceSignals, z: int, config: QueueConfig) -> tuple[str, .
 
 
 class _QueueFile(Settings):
-    schema_version: int = _SCHEMA_VERSION
+    schema_version: int = 1
     items: tuple[QueueItem, ...]
 
 
@@ -141,19 +140,4 @@ def read_queue(path: Path | str) -> list[QueueItem]:
     ValueError
         If the file is damaged, something else, or written by a newer version.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        version = content["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: it is not a queue of slices") from error
-    if not isinstance(version, int) or version > _SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} has schema version {version}, but up to {_SCHEMA_VERSION} can be read here: update napari-brainseg"
-        )
-    try:
-        return list(_QueueFile.model_validate(content).items)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path} is damaged: {where}: {first['msg']}") from error
+    return list(read_versioned(Path(path), _QueueFile, "a queue of slices").items)

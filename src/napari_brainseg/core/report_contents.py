@@ -121,7 +121,7 @@ class ComparisonReport(Settings):
 
     def _verdict(self, label: str, difference: Summary) -> str:
         if difference.interval is None or not has_interval(difference):
-            return "too few cases to tell"
+            return "too few patients to tell"
         low, high = difference.interval
         figures = f"{difference.mean:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}"
         trained = [name for name in (label, self.comparison.baseline) if self.predictions[name].trained_on]

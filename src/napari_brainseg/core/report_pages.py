@@ -136,8 +136,7 @@ def _groups(cases: Sequence[CaseScores]) -> dict[str, dict[str, float]]:
     """Dice by case of all cases, and of those that have something in common."""
     groups: dict[str, dict[str, float | None]] = {"all cases": {}}
     for case in cases:
-        sequences = "" if case.missing is None else "some missing" if case.missing else "all sequences"
-        for group in ("all cases", sequences, case.site and f"site {case.site}"):
+        for group in ("all cases", case.sequences, case.site and f"site {case.site}"):
             if group:
                 groups.setdefault(group, {})[case.name] = case.scores.dice
     return {

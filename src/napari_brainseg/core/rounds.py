@@ -1,20 +1,19 @@
 """Rounds of correcting and retraining: which model is in use, which came before it, and what each brought."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from .cases import WORKSPACE_FILE
 from .files import atomic_path
 from .ledgers import now
 from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info
-from .settings import Settings
+from .settings import Settings, read_versioned
 from .workspaces import Workspace
-
-_VERSION = 1
 
 
 class Adoption(Settings):
@@ -31,7 +30,7 @@ class Adoption(Settings):
 class Adoptions(Settings):
     """The content of ``models.json``: the last one is in use."""
 
-    schema_version: int = _VERSION
+    schema_version: int = 1
     adoptions: tuple[Adoption, ...] = ()
 
 
@@ -77,17 +76,9 @@ def read_adoptions(workspace: Workspace) -> tuple[Adoption, ...]:
         If the file is damaged or of a newer version.
     """
     try:
-        content = Adoptions.model_validate_json(workspace.models.read_text("utf-8"))
+        return read_versioned(workspace.models, Adoptions, "the list of adopted models").adoptions
     except FileNotFoundError:
         return ()
-    except ValidationError as error:
-        raise ValueError(f"{workspace.models} is damaged: it does not say which models were adopted") from error
-    if content.schema_version > _VERSION:
-        raise ValueError(
-            f"{workspace.models} has schema version {content.schema_version}, but up to {_VERSION} can be read here: "
-            "update napari-brainseg"
-        )
-    return content.adoptions
 
 
 def model_in_use(workspace: Workspace) -> str:
@@ -114,21 +105,28 @@ def roll_back(workspace: Workspace) -> Adoption:
 
     Raises
     ------
-    ValueError
-        If none was adopted, or the former one is not what it was.
+    FileNotFoundError, ValueError
+        If none was adopted, or the former one is gone or has other weights now.
     """
     adoptions = read_adoptions(workspace)
     if not adoptions:
         raise ValueError(f"{workspace.folder}: no model was adopted, so there is none to go back to")
-    stack = [DEFAULT_MODEL]
+    stack: list[Adoption] = []
     for adoption in adoptions:
         if adoption.is_back:
             stack.pop()
         else:
-            stack.append(adoption.model)
-    if len(stack) == 1:
-        raise ValueError(f"{workspace.folder}: {stack[0]} is in use, and there was no other before it")
-    return _adopt(workspace, _place(workspace, stack[-2]), is_back=True)
+            stack.append(adoption)
+    if not stack:
+        raise ValueError(f"{workspace.folder}: {DEFAULT_MODEL} is in use, and there was no other before it")
+    if len(stack) == 1:  # which weights the shipped one had then stands nowhere
+        return _adopt(workspace, DEFAULT_MODEL, is_back=True)
+    former = _place(workspace, stack[-2].model)
+    if read_model_info(former).provenance.weights_sha256 != stack[-2].weights_sha256:
+        raise ValueError(
+            f"{former} is no longer the model that was in use: its weights are others; adopt it anew if you want these"
+        )
+    return _adopt(workspace, former, is_back=True)
 
 
 def find_rounds(workspace: Workspace) -> list[Round]:
@@ -143,8 +141,9 @@ def find_rounds(workspace: Workspace) -> list[Round]:
 
 def workspace_of(run: Path) -> Workspace | None:
     """The workspace that a run belongs to, None if it stands elsewhere."""
-    workspace = Workspace(run.absolute().parent.parent)
-    is_ours = run.absolute().parent == workspace.runs and (workspace.folder / WORKSPACE_FILE).is_file()
+    run = Path(os.path.abspath(run))
+    workspace = Workspace(run.parent.parent)
+    is_ours = run.parent == workspace.runs and (workspace.folder / WORKSPACE_FILE).is_file()
     return workspace if is_ours else None
 
 
@@ -185,9 +184,8 @@ def _mean(values: Collection[float]) -> float | None:
 def _adopt(workspace: Workspace, model: str, *, is_back: bool) -> Adoption:
     sha = read_model_info(model).provenance.weights_sha256
     if Path(model).is_dir() and model != DEFAULT_MODEL:
-        path = Path(model).absolute()
-        inside = path.is_relative_to(workspace.folder.absolute())
-        model = path.relative_to(workspace.folder.absolute()).as_posix() if inside else str(path)
+        path, home = (Path(os.path.abspath(place)) for place in (model, workspace.folder))
+        model = path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path)
     with workspace.locked("models"):
         former = read_adoptions(workspace)
         adoption = Adoption(model=model, weights_sha256=sha, is_back=is_back)

@@ -15,12 +15,12 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import psutil
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from .config import ModelConfig, TrainConfig
 from .files import atomic_path
 from .progress import Cancelled
-from .settings import Settings
+from .settings import Settings, read_versioned
 from .volumes import Array
 
 RUN_FILE = "run.json"
@@ -88,7 +88,7 @@ class EpochRow(Settings):
     validation_iou: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Previews:
     """A few slices, always the same, and what the network says of them as it learns.
 
@@ -140,15 +140,12 @@ def read_state(folder: Path | str) -> RunState | None:
     Raises
     ------
     ValueError
-        If the file is damaged.
+        If the file is damaged or of a newer version.
     """
-    path = Path(folder) / STATE_FILE
     try:
-        state = RunState.model_validate_json(path.read_text("utf-8"))
+        state = read_versioned(Path(folder) / STATE_FILE, RunState, "the state of a run")
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise ValueError(f"{path} is damaged: it is not the state of a run") from error
     if state.status in UNDER_WAY and not is_alive(state):
         return state.model_copy(update={"status": "stopped", "message": "the process ended", "seconds_left": None})
     return state
@@ -261,11 +258,8 @@ class StateFile:
         before = self._state.status
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._state = self._state.model_copy(update={**changes, "updated": now})
-        if self._state.status != before:
+        if self._state.status != before or time.monotonic() - self._written >= _UPDATE_SECONDS:
             self._write()
-        elif time.monotonic() - self._written >= _UPDATE_SECONDS:
-            with suppress(PermissionError):  # Windows refuses while someone reads; the next one will do
-                self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()

@@ -21,9 +21,9 @@ from .masks import Mask
 from .models import TrainedModel, versions
 from .networks import deepest_layer
 from .progress import OnProgress, Progress, ignore_progress
-from .segmentation import FloatArray, slice_input
+from .segmentation import slice_input
 from .settings import Settings
-from .volumes import Volume
+from .volumes import Float32Array, Volume
 
 _SAYS: dict[ExplainMethod, str] = {
     "occlusion": "Bright: covering this place with average tissue makes the model less sure of {}.",
@@ -66,7 +66,7 @@ class Explanation:
         Method, model, settings, device, versions and seconds.
     """
 
-    map: FloatArray
+    map: Float32Array
     z: int
     prediction: Mask
     sentence: str

@@ -25,7 +25,7 @@ from .volumes import Array, Volume, read_volume
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One case, decoded: its images, mask and intensities.
 

@@ -12,6 +12,7 @@ from .metrics import DISTANCES, FIGURES, Scores
 Row = dict[str, str | int | float | None]
 
 FEWEST_FOR_INTERVAL = 5
+"""Patients, who are what is drawn."""
 
 _TITLES = {figure.name: figure.title for figure in FIGURES}
 _DIGITS = {"specificity": ".4f", "accuracy": ".4f", "difference": "+,.0f", "relative_difference": "+.1%"}
@@ -109,8 +110,8 @@ def shown(key: str, value: float | None, *, sign: bool = False) -> str:
 
 
 def has_interval(summary: Summary) -> bool:
-    """Whether the interval says something: drawn from a handful of cases it is hardly more than their range."""
-    return summary.interval is not None and summary.count >= FEWEST_FOR_INTERVAL
+    """Whether the interval says something: drawn from a handful of patients it is hardly more than their range."""
+    return summary.interval is not None and summary.patients >= FEWEST_FOR_INTERVAL
 
 
 def shown_interval(key: str, summary: Summary, *, sign: bool = False) -> str:

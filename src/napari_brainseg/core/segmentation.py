@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import ndimage
 from torch import Tensor, nn
@@ -20,16 +19,14 @@ from .postprocessing import entropy, postprocess
 from .preprocessing import head_mask, measure_intensities, neighbours, normalise
 from .progress import OnProgress, Progress, ignore_progress
 from .results import SegmentationProvenance
-from .volumes import Volume
-
-FloatArray = npt.NDArray[np.float32]
+from .volumes import Float32Array, Volume
 
 _BOX_FOREGROUND, _BOX_SHARE, _MARGIN = 0.1, 0.02, 8
 """A row or column belongs to the head if in some slice the second share of it is brighter than the first share of the
 bright end; so many pixels around the head are kept. Noise in the air stays below."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SlicePrediction:
     """Probabilities of some slices, as soon as they are known.
 
@@ -42,13 +39,13 @@ class SlicePrediction:
     """
 
     indices: tuple[int, ...]
-    probability: FloatArray
+    probability: Float32Array
 
 
 OnSlices = Callable[[SlicePrediction], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
     """What a model says of a volume.
 
@@ -63,11 +60,11 @@ class Segmentation:
     """
 
     mask: Mask
-    probability: FloatArray
+    probability: Float32Array
     provenance: SegmentationProvenance
 
     @property
-    def uncertainty(self) -> FloatArray:
+    def uncertainty(self) -> Float32Array:
         """Binary entropy of the probability in bits, (Z, Y, X): 0 where the model is sure, 1 where it is undecided."""
         return entropy(self.probability)
 
@@ -234,7 +231,7 @@ def predict(
     *,
     on_slices: OnSlices | None = None,
     on_progress: OnProgress = ignore_progress,
-) -> FloatArray:
+) -> Float32Array:
     """Probability of tumour in the given slices of a volume, in the given order; 0 in the others.
 
     Returns

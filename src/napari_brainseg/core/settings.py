@@ -1,9 +1,11 @@
-"""What every group of settings is made of."""
+"""What every group of settings is made of, and how a file of them is read that tells its version."""
 
+import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
@@ -31,3 +33,43 @@ class Settings(BaseModel):
             If a name is unknown or a value is out of bounds.
         """
         return self.model_validate(self.model_dump() | dict(changes))
+
+
+_Content = TypeVar("_Content", bound=Settings)
+
+
+def read_versioned(path: Path, kind: type[_Content], what: str) -> _Content:
+    """Content of a JSON file that says its ``schema_version``: up to the one that `kind` has.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : type
+        What it holds.
+    what : str
+        The same in words, such as "the ledger of a case".
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, or was written by a newer version.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        version = content["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: it is not {what}") from error
+    newest = kind.model_fields["schema_version"].default
+    if not isinstance(version, int) or version > newest:  # first, since what is new in it is unknown here
+        raise ValueError(
+            f"{path} has schema version {version}, but up to {newest} can be read here: update napari-brainseg"
+        )
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path} is damaged: {where}: {first['msg']}") from error

@@ -7,9 +7,7 @@ import numpy.typing as npt
 
 from .masks import slice_areas
 from .postprocessing import entropy
-from .volumes import Array
-
-FloatArray = npt.NDArray[np.float64]
+from .volumes import Array, Float64Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +34,10 @@ class SliceSignals:
 
     slice_numbers: tuple[int, ...]
     area: npt.NDArray[np.intp]
-    expected_wrong: FloatArray
-    entropy: FloatArray
-    flip: FloatArray
-    jump: FloatArray
+    expected_wrong: Float64Array
+    entropy: Float64Array
+    flip: Float64Array
+    jump: Float64Array
     manual: npt.NDArray[np.intp] | None = None
 
 
@@ -86,15 +84,15 @@ def find_signals(
     )
 
 
-def _sums(array: Array) -> FloatArray:
-    sums: FloatArray = array.sum(axis=(1, 2), dtype=np.float64)
+def _sums(array: Array) -> Float64Array:
+    sums: Float64Array = array.sum(axis=(1, 2), dtype=np.float64)
     return sums
 
 
-def _jumps(probability: Array, mask: Array) -> FloatArray:
+def _jumps(probability: Array, mask: Array) -> Float64Array:
     """Steps between slices beyond the median of those at the tumour."""
     steps = np.concatenate([[0.0], _sums(np.abs(np.diff(probability, axis=0)))])
     has_tumour = slice_areas(mask) > 0
     at_tumour = steps[1:][has_tumour[1:] | has_tumour[:-1]]
-    jumps: FloatArray = np.clip(steps - (np.median(at_tumour) if at_tumour.size else 0.0), 0, None)
+    jumps: Float64Array = np.clip(steps - (np.median(at_tumour) if at_tumour.size else 0.0), 0, None)
     return jumps

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .cases import Case, patient_of
@@ -169,11 +169,11 @@ def worth_of_rehearsal(train_cases: Sequence[Case], parent: ModelInfo) -> str:
     return f"no patient that {parent.name} has learned from is among these: it may forget what it knows of them"
 
 
-def worth_of(validation: Sequence[Case]) -> str:
-    """What the validation of so many patients is worth, as a sentence; empty where they are enough."""
-    count = len({case.patient for case in validation})
+def worth_of(validation: Iterable[str]) -> str:
+    """What the validation on cases of these names is worth, as a sentence; empty where their patients are enough."""
+    count = len({patient_of(name) for name in validation})
     if not count:
-        return "no patient to validate on: nothing will tell how well the model does on new ones"
+        return "no patient to validate on: nothing tells how well the model does on new ones"
     if count < _TELLING:
         patients = "1 patient" if count == 1 else f"{count} patients"
         return f"{patients} to validate on: enough to see whether training works, too few to tell how good the model is"

@@ -1,6 +1,7 @@
 """Training a network: one plain loop that can be stopped, killed and resumed."""
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +29,7 @@ from .sampling import Sample, Sampler, cache_folder, make_batch, read_samples
 from .schedules import best_epoch, epochs_without_gain, learning_rate
 from .splits import rehearsed_patients
 from .tensorboards import TensorBoard
-from .training_checks import check_cases, check_folder, check_network, check_settings
+from .training_checks import check_folder, check_network, check_settings, refuse_cases
 from .training_pace import TrainingPace
 from .training_reports import write_training_report
 from .validation import PreviewSlices, Validation, validate
@@ -268,7 +269,7 @@ def train(
             update={
                 **forgotten,
                 "corrected_slices": {case.name: case.corrected_slices for case in every_case if case.corrected_slices},
-                "name": output.name,
+                "name": Path(os.path.abspath(output)).name,  # of "." too
                 "epoch": kept,
                 "validation_dice": judged.dice if judged else {},
                 "parent_dice": parent_dice or {},
@@ -298,7 +299,7 @@ def _run_of(
     """What is to be done, once it is checked that it can be."""
     if parent and model:
         check_network(parent.model, model)
-    check_cases(train_cases, validation_cases, parent.seen_cases if parent else ())
+    refuse_cases(train_cases, validation_cases, parent.seen_cases if parent else ())
     check_settings(config, has_validation=bool(validation_cases))
     return Run(
         model=model or (parent.model.architecture if parent else ModelConfig()),

@@ -24,7 +24,7 @@ def check_network(parents: ModelConfig, asked: ModelConfig) -> None:
         raise ValueError("pretrained weights were asked for, but there is a model to start from: give only one of them")
 
 
-def check_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
+def refuse_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
     """Refuse cases without a mask, and a patient on both sides or one to validate on whom the parent knows."""
     if not train_cases:
         raise ValueError("there is no case to train on")

@@ -29,7 +29,7 @@ from .progress import OnProgress, Progress, ignore_progress
 from .sampling import Sample, Sampler, count_steps, make_batch, read_samples
 from .segmentation import Runner, predict
 from .splits import rehearsed_patients
-from .training_checks import check_cases, check_network, check_settings
+from .training_checks import check_network, check_settings, refuse_cases
 from .training_pace import MeasuredPace
 
 _STEPS = 3
@@ -57,6 +57,8 @@ class TrainingPlan(MeasuredPace):
         Numbers in the network, and those of them that training changes.
     device : str
         Where it computes, and why.
+    on_gpu : bool
+        Whether that is a GPU with memory of its own.
     image_bytes, free_bytes : int
         What decoded images take, and the memory that is free.
     on_disk : bool
@@ -70,6 +72,7 @@ class TrainingPlan(MeasuredPace):
     weights: int
     trained_weights: int
     device: str
+    on_gpu: bool
     image_bytes: int
     free_bytes: int
     on_disk: bool
@@ -78,7 +81,7 @@ class TrainingPlan(MeasuredPace):
     @property
     def most_bytes(self) -> int:
         """Memory that the training takes at most where it computes: that of the GPU, if it is one."""
-        return self.step_bytes + (0 if self.on_disk or self.device.startswith("CUDA") else self.image_bytes)
+        return self.step_bytes + (0 if self.on_disk or self.on_gpu else self.image_bytes)
 
 
 def plan_training(
@@ -92,14 +95,15 @@ def plan_training(
 ) -> TrainingPlan:
     """Measure a step of training and say what all of it would take; nothing is written.
 
-    Parameters and errors are those of `train`. All masks are read, but the images of one case only.
+    Parameters and errors are those of `train`. All masks are read, but the images of one case only; of the others one
+    slice, or the header, is looked at.
     """
     config = config or TrainConfig.default(fine_tunes=parent is not None)
     start = load_model(parent) if parent else None
     if start and model:
         check_network(start.info.model, model)
     model = model or (start.info.model.architecture if start else ModelConfig())
-    check_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
+    refuse_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
     check_settings(config, has_validation=bool(validation_cases))
     device = choose_training_device(config.device, config.threads, config.precision)
     peeks = [peek(case) for case in (*train_cases, *validation_cases)]
@@ -147,6 +151,7 @@ def plan_training(
         weights=sum(parameter.numel() for parameter in network.parameters()),
         trained_weights=sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
         device=f"{device} ({device.reason})",
+        on_gpu=device.name == "cuda",
         image_bytes=sum(item.bytes for item in peeks),
         free_bytes=free_bytes(),
         on_disk=config.cache == "disk" or (config.cache == "auto" and not fits_in_memory(peeks)),

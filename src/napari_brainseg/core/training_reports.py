@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.durations import in_words
 from .colours import AGREE, MANUAL, PREDICTION
 from .config import CHANNELS, FLAIR
 from .dot_plots import plot_dice
+from .durations import in_words
 from .evaluation import POOR_DICE
 from .exploration import tissue_range
 from .files import atomic_path
@@ -19,6 +19,7 @@ from .montages import MontageRow, montage_png
 from .report_pages import picture_data, render_page
 from .runs import REPORT_FILE, EpochRow, read_history
 from .settings import Settings
+from .splits import worth_of
 from .volumes import Array, Volume
 
 MOST_PICTURES = 8
@@ -27,7 +28,7 @@ _TRAINING, _VALIDATION = "training", "validation"
 _COLOURS = {_TRAINING: MANUAL, _VALIDATION: PREDICTION, "Dice": PREDICTION, "IoU": AGREE, "learning rate": MANUAL}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WorstSlice:
     """The slice of a validation case with the most wrong voxels.
 
@@ -58,6 +59,7 @@ def write_training_report(folder: Path, info: ModelInfo, worst: Mapping[str, Wor
         info=info,
         duration=in_words(info.provenance.seconds),
         dice=dice,
+        worth=worth_of(dice),
         parent_mean=_mean(info.parent_dice),
         plot=plot_dice(groups, POOR_DICE) if dice else None,
         curves=_curves(rows),

@@ -20,9 +20,9 @@ from .postprocessing import postprocess
 from .progress import OnProgress, Progress, ignore_progress
 from .runs import write_preview, write_previews
 from .sampling import Sample
-from .segmentation import FloatArray, Runner, predict
+from .segmentation import Runner, predict
 from .training_reports import WorstSlice
-from .volumes import Array
+from .volumes import Array, Float32Array
 
 _BATCH = 8
 _PREVIEWS = 4
@@ -99,7 +99,7 @@ def _merged(parts: Sequence[Validation], samples: Sequence[Sample]) -> Validatio
     return Validation(loss, dice, iou, worst)
 
 
-def _loss_of(probability: FloatArray, mask: Mask, loss: Loss) -> float:
+def _loss_of(probability: Float32Array, mask: Mask, loss: Loss) -> float:
     logits = torch.logit(torch.from_numpy(probability), eps=1e-6).unsqueeze(1)
     return float(loss(logits, torch.from_numpy(mask).unsqueeze(1).float()))
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,9 @@ from .config import CHANNELS, FLAIR
 SpacingSource = Literal["header", "user", "unknown"]
 Spacing = tuple[float, float, float]
 Array = npt.NDArray[Any]
-Affine = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+Affine = Float64Array
 
 AXES = ("L", "P", "S")
 """Directions in which x, y and z grow in every volume: a slice is shown as a radiologist expects it."""
@@ -48,7 +50,7 @@ _MILLIMETRES = {
 """Units as ImageJ and OME spell them; ImageJ escapes its micro sign."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Volume:
     """The images of one case and where their voxels are.
 
@@ -80,7 +82,7 @@ class Volume:
     spacing_source: SpacingSource = "unknown"
     same_as_flair: tuple[bool, ...] = (False, False, False)
     slice_numbers: tuple[int, ...] = ()
-    affine: Affine | None = field(default=None, compare=False)
+    affine: Affine | None = None
     stored_axes: tuple[str, ...] = AXES
     source: Path | None = None
 
@@ -136,8 +138,8 @@ def read_volume(case: Case) -> Volume:
         If the case cannot be used, or a file of it is damaged, has a wrong shape, or holds NaN or infinity; the
         message names the file.
     """
-    if case.error:
-        raise ValueError(case.error)
+    if case.error or not case.images:
+        raise ValueError(case.error or f"{case.name} has no images")
     if case.layout == "nifti":
         return _read_nifti_volume(case)
     if case.layout == "stack":
@@ -327,6 +329,8 @@ def _checked(array: Array, source: Path | str) -> Array:
 
 
 _NIFTI_ERRORS = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
+_NIFTI_UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
+"""Millimetres by NIfTI's codes: unknown, m, mm, micron."""
 
 
 def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
@@ -341,10 +345,12 @@ def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
         image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(data)
         array = np.asanyarray(image.dataobj)
         affine: Affine = np.array(image.affine, np.float64)
-        unit = image.header.get_xyzt_units()[0]
+        unit = int(image.header["xyzt_units"]) % 8  # the rest is about time
+        if unit not in _NIFTI_UNITS:
+            raise ValueError(f"its unit of length has code {unit}; allowed are {', '.join(map(str, _NIFTI_UNITS))}")
     except _NIFTI_ERRORS as error:
         raise ValueError(f"{file} cannot be read as NIfTI: {_first_line(error)}") from error
-    affine[:3] *= {"meter": 1000.0, "micron": 1e-3}.get(unit, 1.0)
+    affine[:3] *= _NIFTI_UNITS[unit]
     if not np.isfinite(affine).all() or None in (stored := nibabel.aff2axcodes(affine)):
         raise ValueError(f"{file} does not say where its voxels are: its affine is {affine[:3].tolist()}")
     space = (*array.shape[:3], 1, 1)[:3]

@@ -1,5 +1,6 @@
 """The folder that a person's corrections, runs and models go into: beside the data, never in it."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class Workspace:
 
 def default_workspace(data: Path | str) -> Workspace:
     """Workspace beside a data set: ``kaggle_3m-corrected`` beside ``kaggle_3m``."""
-    data = Path(data).absolute()
+    data = Path(os.path.abspath(data))  # "here/.." has no name to add to
     return Workspace(data.with_name(f"{data.name}-corrected"))
 
 
@@ -97,8 +98,9 @@ def check_workspace(folder: Path, cases: Sequence[Case]) -> None:
     ValueError
         If it is one.
     """
+    place = Path(os.path.abspath(folder))
     for case in cases:
-        if case.layout == "slices" and case.folder.absolute() in (folder.absolute(), *folder.absolute().parents):
+        if case.layout == "slices" and Path(os.path.abspath(case.folder)) in (place, *place.parents):
             raise ValueError(
                 f"{folder} lies in the folder of {case.name}; choose one outside the data, such as "
                 f"{default_workspace(case.folder.parent).folder}"

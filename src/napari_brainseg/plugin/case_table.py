@@ -49,7 +49,7 @@ class CaseRow:
         """What is wrong, as sentences."""
         if self.error:
             return f"⚠ {self.error.replace(f'{self.case.folder}{os.sep}', '')}"
-        return "; ".join(self.case.problems)
+        return "; ".join(map(str, self.case.problems))
 
     def sort_keys(self) -> tuple[Any, ...]:
         """Numbers or words by which each column is sorted; names keep the order in which they are listed."""

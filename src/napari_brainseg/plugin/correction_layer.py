@@ -24,7 +24,7 @@ _FORMER = 8
 """Predictions that are remembered, so that undoing a fill gives a prediction and not an edit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Start:
     """What corrections begin with where nothing is saved.
 

@@ -67,7 +67,7 @@ class Split:
     @property
     def worth(self) -> str:
         """What the validation is worth, as a sentence; empty where there is enough."""
-        return worth_of([item.case for item in self.validation])
+        return worth_of(item.case.name for item in self.validation)
 
 
 def read_training_data(folder: Path, workspace: Workspace | None, on_progress: OnProgress) -> TrainingData:

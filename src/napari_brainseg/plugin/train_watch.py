@@ -15,6 +15,7 @@ from ..core.runs import (
     PREVIEW_FOLDER,
     REPORT_FILE,
     RUN_FILE,
+    STATE_FILE,
     UNDER_WAY,
     EpochRow,
     Previews,
@@ -87,6 +88,7 @@ class RunReader:
         self.folder = folder
         self._pid = pid
         self._since = since
+        self._state: RunState | None = None
         self._read: dict[str, tuple[int, Any]] = {}
 
     def look(self) -> RunView:
@@ -101,18 +103,20 @@ class RunReader:
                 return None
 
         try:
-            state = read_state(self.folder)  # each time: whether the process lives stands in no file
+            self._state = read_state(self.folder)  # each time: whether the process lives stands in no file
+        except OSError as error:  # Windows refuses while the file is replaced: what it said before counts
+            problems.append(_one_line(self.folder / STATE_FILE, error))
         except ValueError as error:
-            state = None
+            self._state = None
             problems.append(_one_line(self.folder, error))
         run = read(RUN_FILE, read_run)
         history = tuple(read(HISTORY_FILE, read_history) or ())
         previews = read(PREVIEW_FOLDER, read_previews)
         info = read(INFO_FILE, read_model_info)
         problem = problems[0] if problems else ""
-        status, message = self._judge(state, problem)
+        status, message = self._judge(self._state, problem)
         has_report = (self.folder / REPORT_FILE).is_file()
-        return RunView(self.folder, status, message, state, run, history, previews, info, has_report, problem)
+        return RunView(self.folder, status, message, self._state, run, history, previews, info, has_report, problem)
 
     def _unless_known(self, name: str, function: Callable[[Path], _T]) -> _T | None:
         try:
