@@ -6,7 +6,7 @@ A made-up annotator on real cases. A model learns from some patients; in each ro
 corrected, which here means that their manual masks are taken. They are chosen by the queue, by entropy alone, or at
 random out of all slices. Then the first model is fine-tuned on its own patients and on all slices corrected so far, and
 scored on a fold of patients that nothing else has touched. All have the same number of training steps; round 0 has them
-without any correction.
+without any correction. With --ceiling, all slices of the others are corrected at once: what there is to gain at all.
 
 Every result is a line of WORK_FOLDER/results.jsonl: a run that was killed goes on where it was, several runs with
 different seeds can share the folder, and --report prints what is there so far.
@@ -51,6 +51,7 @@ from napari_brainseg.core.splits import read_folds
 from napari_brainseg.core.volumes import read_slice
 
 STRATEGIES = ("combined", "entropy", "random")
+CEILING = "all"
 Chosen = dict[str, list[int]]
 
 
@@ -98,6 +99,10 @@ class Experiment:
                     before = [done[strategy, earlier].chosen for earlier in range(1, number)]
                     done[strategy, number] = self._round(strategy, number, before)
                     yield done[strategy, number]
+        if self.options.ceiling and (CEILING, 1) not in done:
+            every = {name: list(range(len(case.masks))) for name, case in self.pool.items()}
+            dice = self._score(self._tuned(CEILING, 1, every))
+            yield Round(self.seed, CEILING, 1, sum(map(len, every.values())), dice)
 
     def _round(self, strategy: str, number: int, before: list[Chosen]) -> Round:
         corrected = _merged(before)
@@ -225,7 +230,9 @@ def report(rounds: list[Round], strategies: list[str]) -> None:
     """Means over the seeds of which all rounds are done."""
     last = max(item.number for item in rounds)
     seeds = sorted(
-        s for s in {r.seed for r in rounds} if sum(r.seed == s for r in rounds) == 1 + last * len(strategies)
+        s
+        for s in {r.seed for r in rounds}
+        if sum(r.seed == s and r.strategy != CEILING for r in rounds) == 1 + last * len(strategies)
     )
     if not seeds:
         print("no seed is done yet")
@@ -248,6 +255,12 @@ def report(rounds: list[Round], strategies: list[str]) -> None:
         wrong, tumour = (sum(getattr(item, name) for item in every) for name in ("wrong_voxels", "tumour_slices"))
         patients = fmean(len(_merged([done[s, strategy, n].chosen for n in numbers])) for s in seeds)
         print(f"    {wrong / slices:.0f} wrong voxels a slice, {tumour / slices:.0%} with tumour, {patients:.0f} cases")
+    if len(ceiling := [item for item in rounds if item.strategy == CEILING and item.seed in seeds]) == len(seeds):
+        gains = np.array([item.mean - done[item.seed, "none", 0].mean for item in ceiling])
+        print(
+            f"  {'all slices, mean':42}{fmean(item.mean for item in ceiling):7.3f} after {ceiling[0].slices} and more; "
+            f"above none by {gains.mean():+.4f}, standard error over seeds {gains.std(ddof=1) / len(gains) ** 0.5:.4f}"
+        )
     if "random" in strategies:
         _compare_with_random(dice, counts)
 
@@ -292,6 +305,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="only print what is there so far")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--ceiling", action="store_true", help="correct all slices, too")
     parser.add_argument("--test-fold", type=int, default=0)
     parser.add_argument("--shrink", type=int, default=1, help="edge of the blocks of pixels that are averaged first")
     parser.add_argument("--base-patients", type=int, default=15)
@@ -315,7 +329,7 @@ def parse() -> argparse.Namespace:
 
 def _check_settings(options: argparse.Namespace) -> None:
     """Results of different settings must not get into one folder."""
-    beside = {"data", "folds", "work", "report", "seeds", "strategies", "rounds", "device", "threads"}
+    beside = {"data", "folds", "work", "report", "seeds", "strategies", "rounds", "ceiling", "device", "threads"}
     settings = {name: value for name, value in vars(options).items() if name not in beside}
     file = options.work / "settings.json"
     if not file.exists():
@@ -337,7 +351,7 @@ def main() -> None:
                 file.write(json.dumps(vars(item)) + "\n")
             rounds.append(item)
             print(f"seed {seed}, {item.strategy}, {item.slices} slices: {item.mean:.4f}", flush=True)
-    report([item for item in rounds if item.strategy in ("none", *options.strategies)], options.strategies)
+    report([item for item in rounds if item.strategy in ("none", CEILING, *options.strategies)], options.strategies)
 
 
 if __name__ == "__main__":
