@@ -351,7 +351,9 @@ def main() -> None:
                 file.write(json.dumps(vars(item)) + "\n")
             rounds.append(item)
             print(f"seed {seed}, {item.strategy}, {item.slices} slices: {item.mean:.4f}", flush=True)
-    report([item for item in rounds if item.strategy in ("none", CEILING, *options.strategies)], options.strategies)
+    wanted = {"none", CEILING, *options.strategies}
+    asked_for = [item for item in rounds if item.strategy in wanted and item.number <= options.rounds]
+    report(asked_for, options.strategies)
 
 
 if __name__ == "__main__":
