@@ -6,7 +6,7 @@ A made-up annotator on real cases. A model learns from some patients; in each ro
 corrected, which here means that their manual masks are taken. They are chosen by the queue, by entropy alone, or at
 random out of all slices. Then the first model is fine-tuned on its own patients and on all slices corrected so far, and
 scored on a fold of patients that nothing else has touched. All have the same number of training steps; round 0 has them
-without any correction.
+without any correction. With --ceiling, all slices of the others are corrected at once: what there is to gain at all.
 
 Every result is a line of WORK_FOLDER/results.jsonl: a run that was killed goes on where it was, several runs with
 different seeds can share the folder, and --report prints what is there so far.
@@ -51,6 +51,7 @@ from napari_brainseg.core.splits import read_folds
 from napari_brainseg.core.volumes import read_slice
 
 STRATEGIES = ("combined", "entropy", "random")
+CEILING = "all"
 Chosen = dict[str, list[int]]
 
 
@@ -98,6 +99,10 @@ class Experiment:
                     before = [done[strategy, earlier].chosen for earlier in range(1, number)]
                     done[strategy, number] = self._round(strategy, number, before)
                     yield done[strategy, number]
+        if self.options.ceiling and (CEILING, 1) not in done:
+            every = {name: list(range(len(case.masks))) for name, case in self.pool.items()}
+            dice = self._score(self._tuned(CEILING, 1, every))
+            yield Round(self.seed, CEILING, 1, sum(map(len, every.values())), dice)
 
     def _round(self, strategy: str, number: int, before: list[Chosen]) -> Round:
         corrected = _merged(before)
@@ -222,54 +227,63 @@ def _merged(parts: list[Chosen]) -> Chosen:
 
 
 def report(rounds: list[Round], strategies: list[str]) -> None:
-    """Means over the seeds of which all rounds are done."""
-    last = max(item.number for item in rounds)
-    seeds = sorted(
-        s for s in {r.seed for r in rounds} if sum(r.seed == s for r in rounds) == 1 + last * len(strategies)
-    )
+    """Means over the seeds of which all rounds are done; a strategy may have more rounds than another."""
+    done = {(item.seed, *_place(item)): item for item in rounds}
+    places = {_place(item) for item in rounds if item.strategy in ("none", *strategies)}
+    seeds = sorted({seed for seed, _, _ in done if all((seed, *place) in done for place in places)})
     if not seeds:
         print("no seed is done yet")
         return
-    done = {(item.seed, *_place(item)): item for item in rounds}
-    numbers = range(1, last + 1)
-    counts = [0, *(done[seeds[0], strategies[0], number].slices for number in numbers)]
-    dice = {
-        strategy: np.array([[done[s, "none", 0].mean, *(done[s, strategy, n].mean for n in numbers)] for s in seeds])
-        for strategy in strategies
-    }
+    numbers = {each: range(1, max((n for name, n in places if name == each), default=0) + 1) for each in strategies}
+    longest = max(strategies, key=lambda each: len(numbers[each]))
+    counts = [0, *(done[seeds[0], longest, number].slices for number in numbers[longest])]
+    none = np.array([done[seed, "none", 0].mean for seed in seeds])
     print(f"{describe_machine()}; seeds {', '.join(map(str, seeds))}")
     print(f"{'mean Dice per volume after corrected slices':44}" + "".join(f"{count:7d}" for count in counts))
+    dice = {}
     for strategy in strategies:
+        every = [[done[seed, strategy, number] for number in numbers[strategy]] for seed in seeds]
+        dice[strategy] = np.column_stack([none, [[item.mean for item in items] for items in every]])
         for seed, values in zip(seeds, dice[strategy], strict=True):
             print(f"  {f'{strategy}, seed {seed}':42}" + "".join(f"{value:7.3f}" for value in values))
         print(f"  {f'{strategy}, mean':42}" + "".join(f"{value:7.3f}" for value in dice[strategy].mean(axis=0)))
-        every = [done[seed, strategy, number] for seed in seeds for number in numbers]
-        slices = sum(len(positions) for item in every for positions in item.chosen.values())
-        wrong, tumour = (sum(getattr(item, name) for item in every) for name in ("wrong_voxels", "tumour_slices"))
-        patients = fmean(len(_merged([done[s, strategy, n].chosen for n in numbers])) for s in seeds)
+        flat = [item for items in every for item in items]
+        slices = sum(len(positions) for item in flat for positions in item.chosen.values())
+        wrong, tumour = (sum(getattr(item, name) for item in flat) for name in ("wrong_voxels", "tumour_slices"))
+        patients = fmean(len(_merged([item.chosen for item in items])) for items in every)
         print(f"    {wrong / slices:.0f} wrong voxels a slice, {tumour / slices:.0%} with tumour, {patients:.0f} cases")
+    if all((seed, CEILING, 1) in done for seed in seeds):
+        ceiling = np.array([done[seed, CEILING, 1].mean for seed in seeds])
+        print(f"  {'all slices, mean':42}{ceiling.mean():7.3f}, above none by {_with_error(ceiling - none)}")
     if "random" in strategies:
         _compare_with_random(dice, counts)
 
 
 def _compare_with_random(dice: dict[str, np.ndarray], counts: list[int]) -> None:
-    target = dice["random"].mean(axis=0)[-1]
+    random_dice = dice["random"]
+    target, end = random_dice.mean(axis=0)[-1], counts[random_dice.shape[1] - 1]
     for strategy, values in dice.items():
-        needed = _count_at(target, counts, values.mean(axis=0).tolist())
-        share = (
-            "does not reach it" if needed is None else f"{needed:.0f} of {counts[-1]} slices, {needed / counts[-1]:.0%}"
-        )
-        print(f"to reach the Dice that random ends with, {target:.3f}, {strategy} needs: {share}")
-        if strategy != "random":
-            gains = (values - dice["random"])[:, 1:]
-            parts = {f"after {count} slices": gains[:, [n]] for n, count in enumerate(counts[1:])}
-            for when, part in (parts | {"over all rounds": gains}).items():
-                by_seed = part.mean(axis=1)
-                error = by_seed.std(ddof=1) / len(by_seed) ** 0.5 if len(by_seed) > 1 else float("nan")
-                print(
-                    f"  above random {when} by {by_seed.mean():+.4f}, standard error over seeds {error:.4f}; "
-                    f"in {(part > 0).sum()} of {part.size} rounds"
-                )
+        if strategy == "random":
+            continue
+        needed = _count_at(target, counts[: values.shape[1]], values.mean(axis=0).tolist())
+        share = "does not reach it" if needed is None else f"needs {needed:.0f} slices, {needed / end:.0%} of them"
+        print(f"the Dice that random has after {end} slices, {target:.3f}: {strategy} {share}")
+        both = min(values.shape[1], random_dice.shape[1])
+        gains = (values[:, :both] - random_dice[:, :both])[:, 1:]
+        for count, gain in zip(counts[1:], gains.T, strict=False):
+            won = f"{(gain > 0).sum()} of {gain.size} seeds"
+            print(f"  after {count} slices above random by {_with_error(gain)}, in {won}")
+        print(f"  over all rounds above random by {_with_error(gains.mean(axis=1))}")
+        for count, others in zip(counts[both:], random_dice[:, both:].T, strict=False):
+            gain = values[:, -1] - others
+            words = f"after {counts[values.shape[1] - 1]} slices above random after {count}"
+            print(f"  {words} by {_with_error(gain)}, in {(gain > 0).sum()} of {gain.size} seeds")
+
+
+def _with_error(gains: np.ndarray) -> str:
+    """Mean over the seeds, and its standard error."""
+    error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
+    return f"{gains.mean():+.4f} ± {error:.4f}"
 
 
 def _place(item: Round) -> tuple[str, int]:
@@ -292,6 +306,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="only print what is there so far")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--ceiling", action="store_true", help="correct all slices, too")
     parser.add_argument("--test-fold", type=int, default=0)
     parser.add_argument("--shrink", type=int, default=1, help="edge of the blocks of pixels that are averaged first")
     parser.add_argument("--base-patients", type=int, default=15)
@@ -315,7 +330,7 @@ def parse() -> argparse.Namespace:
 
 def _check_settings(options: argparse.Namespace) -> None:
     """Results of different settings must not get into one folder."""
-    beside = {"data", "folds", "work", "report", "seeds", "strategies", "rounds", "device", "threads"}
+    beside = {"data", "folds", "work", "report", "seeds", "strategies", "rounds", "ceiling", "device", "threads"}
     settings = {name: value for name, value in vars(options).items() if name not in beside}
     file = options.work / "settings.json"
     if not file.exists():
@@ -337,7 +352,7 @@ def main() -> None:
                 file.write(json.dumps(vars(item)) + "\n")
             rounds.append(item)
             print(f"seed {seed}, {item.strategy}, {item.slices} slices: {item.mean:.4f}", flush=True)
-    report([item for item in rounds if item.strategy in ("none", *options.strategies)], options.strategies)
+    report(rounds, options.strategies)
 
 
 if __name__ == "__main__":
