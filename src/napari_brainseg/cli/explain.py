@@ -14,6 +14,7 @@ from ..core.masks import read_mask
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.volumes import Volume, read_volume
 from .console import progress_shown, say
+from .outputs import check_picture
 from .settings_options import settings_options
 
 
@@ -32,10 +33,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw where a prediction on a slice comes from, and what it is without each sequence and without neighbours."""
-    if output.suffix.lower() != ".png":
-        raise ValueError(f"{output} is no name of a PNG file: it must end in .png")
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+    check_picture(output, overwrite=overwrite)
     cases = find_cases(case)
     if len(cases) > 1:
         raise ValueError(f"{case} holds {len(cases)} cases; allowed is one, such as {cases[0].folder}")

@@ -13,13 +13,12 @@ from .cases import Case
 from .config import CHANNELS, FLAIR
 from .exploration import Exploration, ExploredCase, tissue_range
 from .exploration_figures import DARK, LIGHT, figure_names, figure_png
-from .files import atomic_path
+from .files import atomic_path, refuse_existing, write_text
 from .findings import Finding
 from .masks import Mask, read_mask
 from .montages import sheet_png
 from .progress import OnProgress, Progress, ignore_progress
 from .report_pages import picture_data, render_page
-from .reports import refuse_existing
 from .score_tables import Row, write_csv
 from .volumes import Array, read_volume
 
@@ -94,8 +93,7 @@ def write_exploration(
                 temporary.write_bytes(written[name])
         else:  # of an earlier run, about other data
             (folder / name).unlink(missing_ok=True)
-    with atomic_path(folder / "report.html") as temporary:
-        temporary.write_text(page, "utf-8")
+    write_text(folder / "report.html", page)
     on_progress(Progress("drawing", len(names) + 1, len(names) + 1))
     return folder / "report.html"
 

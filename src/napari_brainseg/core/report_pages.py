@@ -9,10 +9,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from . import colours, score_tables
+from . import colours, score_tables, words
 from .config import CHANNELS, FLAIR
 from .dot_plots import plot_dice, plot_gains
-from .evaluation import POOR_DICE, CaseScores, MaskPair, ScoreSummary, read_pair
+from .evaluation import POOR_DICE, CaseScores, MaskPair, ScoreSummary, gains_over, read_pair
 from .exploration import tissue_range
 from .masks import Mask
 from .montages import MontageRow, differences_png, montage_png
@@ -65,7 +65,7 @@ def comparison_page(
 ) -> str:
     """Page of `ComparisonReport`, with pictures where predictions differ most; `on_progress` is called after each."""
     comparison = report.comparison
-    gains = {name: score_tables.gains(comparison, name) for name in comparison.dice}
+    gains = {name: gains_over(row, comparison.baseline) for name, row in comparison.dice.items()}
     names = sorted(gains, key=lambda name: max(abs(gain or 0) for gain in gains[name].values()), reverse=True)
     differing = [name for name in names if any(gains[name].values())][:MOST_PICTURES]
     pictures = []
@@ -176,8 +176,8 @@ def _pages() -> jinja2.Environment:
     )
     pages.globals.update(
         {name: getattr(colours, name) for name in ("MANUAL", "PREDICTION", "AGREE", "MISSED", "TOO_MUCH")},
-        counted=score_tables.counted,
-        few=score_tables.few,
+        counted=words.counted,
+        few=words.few,
         figure_of=score_tables.figure_of,
         figure_title=score_tables.figure_title,
         poor=POOR_DICE,

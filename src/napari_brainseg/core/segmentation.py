@@ -3,16 +3,15 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, SegmentConfig
 from .devices import Device, choose_device, free_memory, is_out_of_memory
+from .durations import now
 from .masks import Mask
 from .models import TrainedModel, versions
 from .postprocessing import entropy, postprocess
@@ -135,7 +134,7 @@ def provenance_of(
         postprocess=postprocessing,
         device=device,
         seconds=0,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         versions=versions(),
     )
 

@@ -11,7 +11,7 @@ from .dot_plots import plot_dice
 from .durations import in_words
 from .evaluation import POOR_DICE
 from .exploration import tissue_range
-from .files import atomic_path
+from .files import write_text
 from .line_plots import LinePlot, plot_lines
 from .masks import Mask
 from .model_folders import ModelInfo
@@ -66,8 +66,7 @@ def write_training_report(folder: Path, info: ModelInfo, worst: Mapping[str, Wor
         pictures=pictures,
         settings=[*_settings(info.model), *_settings(info.training)] if info.training else _settings(info.model),
     )
-    with atomic_path(folder / REPORT_FILE) as temporary:
-        temporary.write_text(page, "utf-8")
+    write_text(folder / REPORT_FILE, page)
 
 
 def _curves(rows: Sequence[EpochRow]) -> dict[str, LinePlot]:
