@@ -27,8 +27,9 @@ def augment(
     config = AugmentationConfig.model_validate({"preset": augmentation, **changes})
     with progress_shown() as on_progress:
         found = find_cases(folder, on_progress=on_progress)
-    from ..core.augmentation_sheets import draw_augmentation, read_with_tumour, write_augmentation_sheet
+    from ..core.augmentation_sheets import draw_augmentation, read_with_tumour
+    from ..core.montages import write_figure
 
     volume, mask = read_with_tumour(found)
-    write_augmentation_sheet(draw_augmentation(volume, mask, config, window=window, seed=seed), output)
+    write_figure(draw_augmentation(volume, mask, config, window=window, seed=seed), output)
     say(f"{output}: {volume.name}, augmentation {config.preset or 'of your own'}, seed {seed}")

@@ -41,8 +41,9 @@ def explain(
     manual = read_mask(cases[0], volume)
     z = None if number is None else _position(volume, number)
     from ..core.contributions import which_neighbours, which_sequences
-    from ..core.explanation_figures import draw_explanation, write_explanation
+    from ..core.explanation_figures import draw_explanation
     from ..core.models import load_model
+    from ..core.montages import write_figure
     from ..core.saliency import explain as explain_slice
     from ..core.segmentation import segment
 
@@ -52,7 +53,7 @@ def explain(
             z = largest_slice(segment(volume, trained, segmenting, on_progress=on_progress).mask)
         found = explain_slice(volume, z, trained, config, segmenting, on_progress=on_progress)
     sequences, near = (which(volume, z, trained, manual, segmenting) for which in (which_sequences, which_neighbours))
-    write_explanation(draw_explanation(volume, found, (*sequences, *near), manual), output)
+    write_figure(draw_explanation(volume, found, (*sequences, *near), manual), output)
     if as_json:
         content = {"z": z, "sentence": found.sentence, "provenance": found.provenance.model_dump()}
         content |= {"sequences": [asdict(one) for one in sequences], "neighbours": [asdict(one) for one in near]}
