@@ -10,10 +10,9 @@ import jinja2
 import numpy as np
 
 from . import colours, score_tables, words
-from .config import CHANNELS, FLAIR
 from .dot_plots import plot_dice, plot_gains
 from .evaluation import POOR_DICE, CaseScores, MaskPair, ScoreSummary, gains_over, read_pair
-from .exploration import tissue_range
+from .exploration import shown_flair
 from .masks import Mask
 from .montages import MontageRow, differences_png, montage_png
 from .progress import OnProgress, Progress, ignore_progress
@@ -111,8 +110,7 @@ def _read_slice(pair: MaskPair, index: int) -> tuple[Array, Mask, Mask]:
     masks = read_pair(pair)
     image: Array = np.zeros_like(masks.reference[index])
     if pair.reference.images:
-        flair = read_volume(pair.reference).array[..., CHANNELS.index(FLAIR)]
-        image = flair[index].clip(*tissue_range(flair))
+        image = shown_flair(read_volume(pair.reference), index)
     return image, masks.reference[index], masks.predicted[index]
 
 
