@@ -11,9 +11,10 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
+from napari_brainseg.core.colours import AGREE, CORRECTION, MANUAL, MISSED, PREDICTION, TOO_MUCH
 from napari_brainseg.core.evaluation import POOR_DICE
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+COLOURS = (MISSED, PREDICTION, AGREE, CORRECTION, TOO_MUCH, MANUAL)
 
 
 def draw(file: Path, before: Reliability, after: Reliability, sites: Mapping[str, Sequence[float]]) -> None:

@@ -8,16 +8,13 @@ file after another.
 
 import sys
 import tempfile
-import time
-from statistics import median
+from functools import partial
 
 import tifffile
-from machine import describe_machine
+from machine import describe_machine, take_turns
 
 from napari_brainseg import explore_cases, find_cases, read_mask, read_volume, write_phantom_cases
 from napari_brainseg.core.cases import Case
-
-ROUNDS = 5
 
 
 def main() -> None:
@@ -26,16 +23,10 @@ def main() -> None:
         write_phantom_cases(folder, shape=(88, 256, 256))
     cases = find_cases(folder)
     contestants = {"reading alone": read, "tifffile.imread in a loop": read_with_tifffile, "exploring": explore_cases}
-    seconds = {name: [] for name in contestants}
-    for _ in range(ROUNDS):
-        for name, contestant in contestants.items():
-            started = time.perf_counter()
-            contestant(cases)
-            seconds[name].append(time.perf_counter() - started)
+    seconds = take_turns({name: partial(contestant, cases) for name, contestant in contestants.items()})
     print(f"{describe_machine()}; {len(cases)} cases, {explore_cases(cases).totals['slices']} slices")
-    exploring = median(seconds["exploring"])
-    for name, times in seconds.items():
-        print(f"{name}: {median(times):.2f} s; exploring takes {exploring / median(times):.2f} of it")
+    for name, middle in seconds.items():
+        print(f"{name}: {middle:.2f} s; exploring takes {seconds['exploring'] / middle:.2f} of it")
 
 
 def read(cases: list[Case]) -> None:

@@ -21,12 +21,14 @@ def describe_machine() -> str:
     return f"{processor}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 
 
-def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
+def take_turns(
+    contestants: Mapping[str, Callable[[], object]], rounds: int = 5, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Median seconds of each contestant; all run once in each round, so that other work slows them alike."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
-            started = time.perf_counter()
+            started = clock()
             run()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(clock() - started)
     return {name: median(values) for name, values in seconds.items()}

@@ -7,11 +7,10 @@ processes disturb little.
 """
 
 import time
-from statistics import median
 from typing import TYPE_CHECKING, get_args
 
 import torch
-from machine import describe_machine
+from machine import describe_machine, take_turns
 from torch import Generator
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -61,16 +60,12 @@ def main() -> None:
             stored, manual, config, WINDOW, Generator().manual_seed(next(seeds))
         )
 
-    clock = time.process_time if device.name == "cpu" else time.perf_counter
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(ROUNDS):
-        for name, act in contestants.items():
-            started = clock()
-            act()
-            if device.name == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(clock() - started)
-    middle = {name: median(values) / BATCH for name, values in seconds.items()}
+    def clock() -> float:
+        if device.name == "cuda":
+            torch.cuda.synchronize()
+        return time.process_time() if device.name == "cpu" else time.perf_counter()
+
+    middle = {name: seconds / BATCH for name, seconds in take_turns(contestants, ROUNDS, clock).items()}
     print(describe_machine(), "|", device)
     for name, value in middle.items():
         kind = "run" if name.endswith(": run") else "step"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch.nn.functional import interpolate
 
 from napari_brainseg import Case, SegmentConfig, Volume, find_cases, load_model, read_mask, read_volume, segment
@@ -16,7 +15,7 @@ from napari_brainseg.core.config import CHANNELS, FLAIR, NormalisationConfig
 from napari_brainseg.core.files import atomic_path
 from napari_brainseg.core.model_folders import ModelInfo, read_model_info
 from napari_brainseg.core.models import TrainedModel
-from napari_brainseg.core.preprocessing import head_mask
+from napari_brainseg.core.preprocessing import head_mask, solid_head
 
 MOST = 17.0
 """A larger logit than this, of which float32 makes a probability of 1, is written as this."""
@@ -112,8 +111,7 @@ class OutOfFold:
         def make() -> np.ndarray:
             volume = self._read(item.case)
             above = head_mask(volume.array[..., CHANNELS.index(FLAIR)], NormalisationConfig())
-            head = [ndimage.binary_fill_holes(ndimage.binary_opening(plane, iterations=2)) for plane in above]
-            return np.where(read_mask(item.case, volume) > 0, 2, np.stack(head))
+            return np.where(read_mask(item.case, volume) > 0, 2, solid_head(above))
 
         return self._kept("labels", item, make, np.uint8)
 

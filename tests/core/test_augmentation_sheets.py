@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from napari_brainseg.core.augmentation_sheets import draw_augmentation, read_with_tumour, write_augmentation_sheet
+from napari_brainseg.core.augmentation_sheets import draw_augmentation, read_with_tumour
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import AugmentationConfig
 from napari_brainseg.core.masks import Mask
+from napari_brainseg.core.montages import write_figure
 from napari_brainseg.core.volumes import Array, Volume
 
 NONE = AugmentationConfig.model_validate("none")
@@ -76,6 +77,6 @@ def test_same_seed_draws_the_same_sheet(anna: tuple[Volume, Mask]) -> None:
 
 
 def test_sheet_is_written_whole(anna: tuple[Volume, Mask], tmp_path: Path) -> None:
-    write_augmentation_sheet(draw_augmentation(*anna, NONE, window=48), tmp_path / "new" / "sheet.png")
+    write_figure(draw_augmentation(*anna, NONE, window=48), tmp_path / "new" / "sheet.png")
     assert matplotlib.image.imread(tmp_path / "new" / "sheet.png").shape[:2] == (745, 1320)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["sheet.png"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_brainseg.core import files
-from napari_brainseg.core.files import atomic_path
+from napari_brainseg.core.files import atomic_path, write_text
 
 
 @pytest.fixture
@@ -26,6 +26,11 @@ def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
         assert not target.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert target.read_text() == "new"
+
+
+def test_text_is_written_as_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "ö\n")
+    assert (tmp_path / "a.txt").read_bytes().decode() == f"ö{os.linesep}"
 
 
 def test_failing_block_keeps_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from napari_brainseg.core.model_folders import ModelInfo, Provenance
 from napari_brainseg.core.report_contents import ScoredPredictions, report_comparison, report_scores
 from napari_brainseg.core.reports import SCORE_FILES, write_comparison_report, write_score_report
 from napari_brainseg.core.results import write_segmentation
-from napari_brainseg.core.score_tables import few, figure_of, shown, shown_interval
+from napari_brainseg.core.score_tables import figure_of, shown, shown_interval
 from napari_brainseg.core.segmentation import segment
 from napari_brainseg.core.volumes import read_volume
 
@@ -300,8 +300,3 @@ def test_a_distance_is_given_in_its_own_unit_only(shifted, patients):
     assert figure_of(scores, "hd95_voxels") == scores.hd95
     assert figure_of(scores, "hd95_mm") is None
     assert figure_of(replace(scores, spacing=(5, 1, 1)), "hd95_mm") == scores.hd95
-
-
-def test_many_names_are_cut_short():
-    assert few("abc") == "a, b, c"
-    assert few("abcdefgh") == "a, b, c, d, e and 3 more"

@@ -52,7 +52,7 @@ def test_fine_tuning_is_shorter_and_gentler_unless_it_is_said_otherwise(
         seen.append(arguments)
         raise InterruptedError
 
-    monkeypatch.setattr(training, "_run_of", stop)
+    monkeypatch.setattr(training, "checked_run", stop)
     for parent in (None, trained_folder):
         with pytest.raises(InterruptedError):
             training.train(cases[:2], [], tmp_path / "new", parent=parent)

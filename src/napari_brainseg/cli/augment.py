@@ -8,6 +8,7 @@ import typer
 from ..core.cases import find_cases
 from ..core.config import AugmentationConfig, AugmentationName, TrainConfig
 from .console import progress_shown, say
+from .outputs import check_picture
 from .settings_options import settings_options
 
 
@@ -22,15 +23,13 @@ def augment(
     overwrite: Annotated[bool, typer.Option(help="Replace a picture of that name.")] = False,
 ) -> None:
     """Draw a slice as it is and eleven times as training would get it, to judge the augmentation by eye."""
-    if output.suffix.lower() != ".png":
-        raise ValueError(f"{output} is no name of a PNG file: it must end in .png")
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+    check_picture(output, overwrite=overwrite)
     config = AugmentationConfig.model_validate({"preset": augmentation, **changes})
     with progress_shown() as on_progress:
         found = find_cases(folder, on_progress=on_progress)
-    from ..core.augmentation_sheets import draw_augmentation, read_with_tumour, write_augmentation_sheet
+    from ..core.augmentation_sheets import draw_augmentation, read_with_tumour
+    from ..core.montages import write_figure
 
     volume, mask = read_with_tumour(found)
-    write_augmentation_sheet(draw_augmentation(volume, mask, config, window=window, seed=seed), output)
+    write_figure(draw_augmentation(volume, mask, config, window=window, seed=seed), output)
     say(f"{output}: {volume.name}, augmentation {config.preset or 'of your own'}, seed {seed}")

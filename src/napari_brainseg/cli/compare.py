@@ -12,14 +12,15 @@ import typer
 
 from ..core.cases import find_masks
 from ..core.config import ScoreConfig, SegmentConfig
-from ..core.evaluation import POOR_DICE, Comparison
+from ..core.evaluation import POOR_DICE, Comparison, gains_over
+from ..core.files import refuse_existing
 from ..core.model_folders import model_folder
 from ..core.progress import OnProgress
 from ..core.report_contents import ComparisonReport, ScoredPredictions, report_comparison
-from ..core.reports import COMPARISON_FILES, refuse_existing, write_comparison_report
+from ..core.reports import COMPARISON_FILES, write_comparison_report
 from ..core.results import write_segmentation
-from ..core.score_tables import counted, gains
 from ..core.volumes import read_volume
+from ..core.words import counted
 from .console import complain, progress_shown, say
 from .score import score_folder, tell_left_out, tell_seen
 from .settings_options import settings_options
@@ -125,7 +126,7 @@ def _score_model(
 
 def _table(comparison: Comparison) -> str:
     dice = comparison.dice
-    more = [gains(comparison, name) for name in dice]
+    more = [gains_over(row, comparison.baseline) for row in dice.values()]
     columns = [
         Column(label, "dice", [row[label] for row in dice.values()], summary)
         for label, summary in comparison.summaries.items()

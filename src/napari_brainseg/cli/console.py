@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import rich.console
@@ -26,6 +26,12 @@ def complain(text: str) -> None:
     """Print a problem; of several processes only the leading one does."""
     if is_leading():
         errors.print(text, markup=False)
+
+
+def name_failed(failed: Mapping[str, str]) -> None:
+    """Print why each of some cases failed, with its name where the reason does not begin with it."""
+    for name, reason in failed.items():
+        complain(reason if reason.startswith(name) else f"{name}: {reason}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import ScoreConfig, SegmentConfig
-from ..core.files import atomic_path
+from ..core.files import write_text
 from ..core.masks import read_mask
 from ..core.metrics import score_mask
 from ..core.model_folders import DEFAULT_MODEL
@@ -17,6 +17,7 @@ from ..core.phantom import write_phantom_cases
 from ..core.results import write_segmentation
 from ..core.volumes import read_volume
 from .console import complain, progress_shown, say
+from .outputs import check_output
 from .settings_options import settings_options
 
 _MOST_ROWS = 12
@@ -31,8 +32,7 @@ def demo(
 ) -> None:
     """Segment a data set with the shipped model, compare with its manual masks, and draw a picture."""
     summary = output / "summary.json"
-    if summary.exists() and not overwrite:
-        raise FileExistsError(f"{summary} exists already; choose another --output or give --overwrite")
+    check_output(summary, overwrite=overwrite)
     if folder is None:
         folder = output / "phantoms"
         say(f"making a data set of made-up patients in {folder}")
@@ -66,9 +66,8 @@ def demo(
     if rows:
         write_montage(rows, output / "montage.png")
     summary.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(summary) as temporary:
-        content = {"model": trained.info.name, "cases": lines, "failed": failed}
-        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    content = {"model": trained.info.name, "cases": lines, "failed": failed}
+    write_text(summary, json.dumps(content, indent=1) + "\n")
     say(f"masks, montage.png and summary.json are in {output}" if rows else f"summary.json is in {output}")
     for name, reason in failed.items():
         complain(f"{name}: {reason}")

@@ -14,6 +14,7 @@ from ..core.masks import read_mask
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.volumes import Volume, read_volume
 from .console import progress_shown, say
+from .outputs import check_picture
 from .settings_options import settings_options
 
 
@@ -32,10 +33,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw where a prediction on a slice comes from, and what it is without each sequence and without neighbours."""
-    if output.suffix.lower() != ".png":
-        raise ValueError(f"{output} is no name of a PNG file: it must end in .png")
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+    check_picture(output, overwrite=overwrite)
     cases = find_cases(case)
     if len(cases) > 1:
         raise ValueError(f"{case} holds {len(cases)} cases; allowed is one, such as {cases[0].folder}")
@@ -43,8 +41,9 @@ def explain(
     manual = read_mask(cases[0], volume)
     z = None if number is None else _position(volume, number)
     from ..core.contributions import which_neighbours, which_sequences
-    from ..core.explanation_figures import draw_explanation, write_explanation
+    from ..core.explanation_figures import draw_explanation
     from ..core.models import load_model
+    from ..core.montages import write_figure
     from ..core.saliency import explain as explain_slice
     from ..core.segmentation import segment
 
@@ -54,7 +53,7 @@ def explain(
             z = largest_slice(segment(volume, trained, segmenting, on_progress=on_progress).mask)
         found = explain_slice(volume, z, trained, config, segmenting, on_progress=on_progress)
     sequences, near = (which(volume, z, trained, manual, segmenting) for which in (which_sequences, which_neighbours))
-    write_explanation(draw_explanation(volume, found, (*sequences, *near), manual), output)
+    write_figure(draw_explanation(volume, found, (*sequences, *near), manual), output)
     if as_json:
         content = {"z": z, "sentence": found.sentence, "provenance": found.provenance.model_dump()}
         content |= {"sequences": [asdict(one) for one in sequences], "neighbours": [asdict(one) for one in near]}

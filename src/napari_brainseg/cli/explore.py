@@ -9,7 +9,9 @@ import typer
 from ..core.cases import find_cases
 from ..core.config import CheckConfig
 from ..core.exploration import Exploration, explore_cases
+from ..core.files import refuse_existing
 from ..core.findings import Finding
+from ..core.words import grouped
 from .console import complain, progress_shown, say
 from .settings_options import settings_options
 
@@ -26,7 +28,6 @@ def explore(
 ) -> None:
     """Say what is in a data set and what is odd about it, and draw it."""
     from ..core.exploration_reports import EXPLORATION_FILES, exploration_json, write_exploration
-    from ..core.reports import refuse_existing
 
     if output and not overwrite:
         refuse_existing(output, EXPLORATION_FILES)
@@ -55,7 +56,7 @@ def explore(
 
 
 def _in_words(found: Exploration) -> str:
-    lines = [f"{name}: {count:,}".replace(",", " ") for name, count in found.totals.items() if count]
+    lines = [f"{name}: {grouped(count, ' ')}" for name, count in found.totals.items() if count]
     sites = {site: len(cases) for site, cases in found.sites.items() if site}
     if sites:
         lines.append("cases by site: " + ", ".join(f"{site} {count}" for site, count in sites.items()))

@@ -11,7 +11,8 @@ from ..core.config import DoubtConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.workspaces import Workspace, default_workspace
 from .console import complain, progress_shown, say
-from .queue import AsJson, Corrections, Output, Overwrite, Source, complain_of, keep, refuse_existing, table_of
+from .outputs import check_output
+from .queue import AsJson, Corrections, Output, Overwrite, Source, complain_of, keep, table_of
 from .settings_options import settings_options
 
 
@@ -32,7 +33,7 @@ def label_errors(
     as_json: AsJson = False,
 ) -> None:
     """List the slices where a model that has not seen them is sure that the manual mask is wrong."""
-    refuse_existing(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite)
     workspace = Workspace(corrections) if corrections else default_workspace(folder)
     cases = find_cases(folder)
     from ..core.label_errors import find_label_errors

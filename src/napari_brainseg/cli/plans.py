@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..core.config import ModelConfig, TrainConfig
 from ..core.durations import in_words
 from ..core.splits import Sides
+from ..core.words import counted, grouped
 from .console import say
 
 if TYPE_CHECKING:  # it loads torch
@@ -19,7 +20,8 @@ def say_plan(plan: "TrainingPlan", sides: Sides, model: ModelConfig, config: Tra
         say(f"  {case.name}")
     frozen = plan.weights - plan.trained_weights
     say(
-        f"network: {model.network}, {_number(plan.weights)} weights" + (f", {_number(frozen)} frozen" if frozen else "")
+        f"network: {model.network}, {grouped(plan.weights, ' ')} weights"
+        + (f", {grouped(frozen, ' ')} frozen" if frozen else "")
     )
     say(f"device: {plan.device}")
     where = "on the disk" if plan.on_disk else "in memory"
@@ -32,13 +34,10 @@ def say_plan(plan: "TrainingPlan", sides: Sides, model: ModelConfig, config: Tra
 
 
 def _side(side: "Side") -> str:
-    counts = (_number(side.patients, "patient"), _number(side.cases, "case"), _number(side.slices, "slice"))
-    return f"{', '.join(counts)}, {_number(side.tumour_slices)} of them with tumour"
-
-
-def _number(count: int, of: str = "") -> str:
-    plural = "s" if of and count != 1 else ""
-    return f"{count:,}".replace(",", " ") + f" {of}{plural}".rstrip()
+    counts = (side.patients, "patient"), (side.cases, "case"), (side.slices, "slice")
+    return (
+        f"{', '.join(counted(*count, ' ') for count in counts)}, {grouped(side.tumour_slices, ' ')} of them with tumour"
+    )
 
 
 def _gigabytes(count: int) -> str:

@@ -12,7 +12,8 @@ from ..core.config import QueueConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.queues import QueueItem, write_queue
 from ..core.workspaces import Workspace, default_workspace
-from .console import complain, progress_shown, say
+from .console import complain, name_failed, progress_shown, say
+from .outputs import check_output
 from .settings_options import settings_options
 
 Source = Annotated[Path, typer.Argument(help="A case folder, a folder of cases, a TIFF stack or a NIfTI file.")]
@@ -37,7 +38,7 @@ def queue(
     as_json: AsJson = False,
 ) -> None:
     """Say which slices to correct next, and why."""
-    refuse_existing(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite)
     workspace = Workspace(corrections) if corrections else default_workspace(folder)
     cases = find_cases(folder)
     from ..core.models import load_model
@@ -55,12 +56,6 @@ def queue(
     complain_of(found.failed, found.cases)
 
 
-def refuse_existing(output: Path | None, *, overwrite: bool) -> None:
-    """Refuse to replace a queue of an earlier run unasked."""
-    if output and output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
-
-
 def keep(items: list[QueueItem], output: Path | None, workspace: Workspace | None) -> None:
     """Write a queue to a file and into a workspace, where the Review tab finds it."""
     if output:
@@ -72,8 +67,7 @@ def keep(items: list[QueueItem], output: Path | None, workspace: Workspace | Non
 
 def complain_of(failed: Mapping[str, str], done: int) -> None:
     """Name the cases that could not be looked at; with exit code 1 if there are any."""
-    for name, reason in failed.items():
-        complain(reason if reason.startswith(name) else f"{name}: {reason}")
+    name_failed(failed)
     if failed:
         complain(f"{done} cases looked at, {len(failed)} not")
         raise typer.Exit(1)

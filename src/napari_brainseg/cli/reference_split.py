@@ -8,6 +8,7 @@ import typer
 from ..core.cases import find_cases
 from ..core.splits import REFERENCE_CASES, reference_split, write_folds
 from .console import complain, say
+from .outputs import check_output
 
 
 def reference(
@@ -18,8 +19,7 @@ def reference(
     overwrite: Annotated[bool, typer.Option(help="Replace the file.")] = False,
 ) -> None:
     """Name the ten validation cases of brain-segmentation-pytorch, to compare with it like for like."""
-    if output and output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+    check_output(output, overwrite=overwrite)
     cases = find_cases(folder)
     training, validation = reference_split(cases)
     if len(cases) != REFERENCE_CASES:

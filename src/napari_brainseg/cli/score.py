@@ -8,12 +8,14 @@ import typer
 
 from ..core.config import ScoreConfig
 from ..core.evaluation import POOR_DICE, CaseScores, pair_masks, score_cases
+from ..core.files import refuse_existing
 from ..core.progress import OnProgress
 from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreReport, report_scores
 from ..core.report_pages import main_figures
-from ..core.reports import SCORE_FILES, refuse_existing, write_score_report
-from ..core.score_tables import counted, few, figure_of, figure_title, shown
-from .console import complain, progress_shown, say
+from ..core.reports import SCORE_FILES, write_score_report
+from ..core.score_tables import figure_of, figure_title, shown
+from ..core.words import counted, few
+from .console import complain, name_failed, progress_shown, say
 from .settings_options import settings_options
 from .tables import Column, score_table
 
@@ -62,8 +64,7 @@ def score_folder(
 
 def tell_left_out(scored: ScoredPredictions) -> None:
     """Say which masks are not scored."""
-    for name, reason in scored.not_scored.items():
-        complain(reason if reason.startswith(name) else f"{name}: {reason}")
+    name_failed(scored.not_scored)
     if names := scored.pairing.only_predicted:
         complain(f"{counted(len(names), 'prediction')} without a reference: {few(names)}")
     if names := scored.pairing.only_reference:

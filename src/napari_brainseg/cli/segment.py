@@ -16,7 +16,7 @@ from ..core.masks import MaskFormat
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.results import SegmentationResult, write_segmentation
 from ..core.volumes import Spacing, Volume, read_volume
-from .console import complain, progress_shown, say
+from .console import complain, name_failed, progress_shown, say
 from .settings_options import settings_options
 
 
@@ -70,8 +70,7 @@ def segment(
     if as_json:
         content = {"cases": [result.model_dump(mode="json") for result in done], "failed": failed}
         say(json.dumps(content, indent=1))
-    for name, reason in failed.items():
-        complain(reason if reason.startswith(name) else f"{name}: {reason}")
+    name_failed(failed)
     if failed:
         complain(f"{len(done)} segmented, {len(failed)} not")
         raise typer.Exit(1)

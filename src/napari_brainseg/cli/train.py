@@ -27,6 +27,7 @@ from ..core.splits import (
     worth_of,
     worth_of_rehearsal,
 )
+from ..core.words import counted
 from ..core.workspaces import Workspace
 from .console import complain, progress_shown, say
 from .interrupts import gentle_interrupts, saying_so
@@ -104,7 +105,7 @@ def train(
         plan = _plan(sides, model, training, parent)
         if minutes and not before:
             training = training.changed({"epochs": plan.epochs_within(minutes, training)})
-            complain(f"{training.epochs} epoch{'s' * (training.epochs != 1)} end within {minutes:g} min")
+            complain(f"{counted(training.epochs, 'epoch')} end within {minutes:g} min")
         if dry_run:
             _say_what_would_be_done(plan, sides, model, training, as_json=as_json)
             return

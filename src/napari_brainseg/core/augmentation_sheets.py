@@ -1,7 +1,6 @@
 """Pictures of what augmentation makes of a slice, to judge its strength by eye."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from .cases import Case
 from .config import CHANNELS, FLAIR, AugmentationConfig, ModelConfig
 from .devices import Device
 from .exploration import largest_slice
-from .files import atomic_path
 from .masks import Mask, read_mask
 from .preprocessing import measure_intensities
 from .sampling import Sample, make_batch
@@ -94,19 +92,6 @@ def draw_augmentation(
         _show(axis, sequences[number], masks[number, 0], limits)
         axis.set_title(f"variant {number}" if number else "as it is", color="white", fontsize=9, loc="left")
     return figure
-
-
-def write_augmentation_sheet(figure: Figure, path: Path) -> None:
-    """Write a drawn sheet as PNG.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
 
 
 def _show(axis: Axes, sequences: Array, mask: Array, limits: tuple[float, float]) -> None:

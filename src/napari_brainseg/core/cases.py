@@ -14,6 +14,7 @@ from natsort import natsort_keygen, natsorted
 
 from .config import CHANNELS, FLAIR
 from .progress import OnProgress, Progress, ignore_progress
+from .words import few
 
 Layout = Literal["slices", "stack", "nifti"]
 
@@ -347,8 +348,7 @@ def _slices_case(name: str, folder: Path, members: list[tuple[int, bool, Path]])
 
 
 def _slices(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
-    return f"slice{'s' * (len(numbers) > 1)} {shown}"
+    return f"slice{'s' * (len(numbers) > 1)} {few(map(str, numbers))}"
 
 
 def _stack_case(name: str, folder: Path, members: list[tuple[bool, Path]]) -> Case:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from .cases import Case
+from .durations import now
 from .files import atomic_path
-from .ledgers import TRUE_STATES, CaseLedger, ReviewState, SliceReview, now, read_ledger, write_ledger
+from .ledgers import TRUE_STATES, CaseLedger, ReviewState, SliceReview, read_ledger, write_ledger
 from .masks import Mask, read_slice_mask, slice_mask_name, write_slice_mask
 from .volumes import Volume
 from .workspaces import Workspace

@@ -1,6 +1,6 @@
 """How long something takes and when it was, as a person says it."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 
 def in_words(seconds: float) -> str:
@@ -23,6 +23,11 @@ def in_full(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def now(timespec: str = "seconds") -> str:
+    """The time as files have it, UTC."""
+    return datetime.now(UTC).isoformat(timespec=timespec)
 
 
 def moment(time: datetime) -> str:

@@ -307,22 +307,26 @@ def compare_scores(predictions: Mapping[str, Sequence[CaseScores]]) -> Compariso
     if not shared:
         raise ValueError(f"{', '.join(predictions)} have no case in common")
     patients = [patient_of(name) for name in shared]
-    baseline, *_ = predictions
+    baseline, *others = predictions
     dice = {name: {key: cases[name].scores.dice for key, cases in found.items()} for name in shared}
-
-    def differences(key: str) -> list[float | None]:
-        return [
-            None if (ours := row[key]) is None or (theirs := row[baseline]) is None else ours - theirs
-            for row in dice.values()
-        ]
-
+    more = [gains_over(row, baseline) for row in dice.values()]
     return Comparison(
         baseline=baseline,
         dice=dice,
         summaries={key: Summary.of([row[key] for row in dice.values()], patients) for key in predictions},
-        differences={key: Summary.of(differences(key), patients) for key in predictions if key != baseline},
+        differences={key: Summary.of([row[key] for row in more], patients) for key in others},
         not_shared=tuple(name for name in names if name not in shared),
     )
+
+
+def gains_over(dice: Mapping[str, float | None], baseline: str) -> dict[str, float | None]:
+    """Dice of a case in each prediction but one, minus that in this one."""
+    first = dice[baseline]
+    return {
+        label: None if value is None or first is None else value - first
+        for label, value in dice.items()
+        if label != baseline
+    }
 
 
 def bootstrap_interval(values: Float64Array, patients: Sequence[str]) -> tuple[float, float] | None:

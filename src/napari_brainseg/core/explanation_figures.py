@@ -1,7 +1,6 @@
 """Pictures of what a prediction rests on."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from matplotlib.figure import Figure
 from . import colours
 from .config import CHANNELS, FLAIR
 from .exploration import tissue_range
-from .files import atomic_path
 from .volumes import Array, Volume
 
 if TYPE_CHECKING:
@@ -59,19 +57,6 @@ def draw_explanation(
     bar.set_label("importance, largest = 1", color="white", fontsize=8)
     _write_table(table, explanation.sentence, contributions, has_manual=manual is not None)
     return figure
-
-
-def write_explanation(figure: Figure, path: Path) -> None:
-    """Write a drawn explanation as PNG.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
 
 
 def _outline(axis: Axes, mask: Array, colour: str) -> None:

@@ -117,6 +117,13 @@ def tissue_range(channel: Array) -> tuple[float, float]:
     return low, max(high, low + 1e-6)
 
 
+def shown_flair(volume: Volume, z: int) -> Array:
+    """FLAIR of the slice at a position along Z, with the intensities of readable tissue."""
+    flair = volume.array[..., CHANNELS.index(FLAIR)]
+    shown: Array = flair[z].clip(*tissue_range(flair))
+    return shown
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExploredCase:
     """What is in a case that could be read.

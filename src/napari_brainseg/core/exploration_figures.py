@@ -37,18 +37,7 @@ LIGHT, DARK = Theme("#ffffff", "#1b1f24"), Theme("#16191d", "#e6e9ed")
 
 def figure_names(exploration: Exploration) -> dict[str, str]:
     """What each figure that the data set has enough for shows, by its name."""
-    names = {
-        "slices": "Slices with and without tumour",
-        "tumour-sizes": "How large the tumours are",
-        "intensities": "Intensities in each channel",
-        "positions": "Where the tumours are",
-        "patients": "What data.csv says of the patients",
-    }
-    if not exploration.totals["tumour slices"]:
-        del names["tumour-sizes"], names["positions"]
-    if not _described(exploration):
-        del names["patients"]
-    return names
+    return {name: title for name, (title, _, panels) in FIGURES.items() if panels(exploration)}
 
 
 def figure_png(name: str, exploration: Exploration, theme: Theme) -> bytes:
@@ -66,7 +55,7 @@ def figure_pixels(name: str, exploration: Exploration, theme: Theme, width: int,
 
 
 def _draw(name: str, exploration: Exploration, theme: Theme, width: int, ratio: float) -> Figure:
-    draw, panels = _FIGURES[name]
+    _, draw, panels = FIGURES[name]
     count = panels(exploration)
     columns = min(count, max(width // 290, 1))  # below each other where the window is narrow
     rows = -(-count // columns)
@@ -198,12 +187,16 @@ def _described(exploration: Exploration) -> dict[str, list[str]]:
     return {title: values for title, values in found.items() if values}
 
 
+def _has_tumour(exploration: Exploration) -> bool:
+    return exploration.totals["tumour slices"] > 0
+
+
 _Draw = Callable[[Figure, list[Axes], Exploration], None]
-_FIGURES: Mapping[str, tuple[_Draw, Callable[[Exploration], int]]] = {
-    "slices": (_draw_slices, lambda _: 2),
-    "tumour-sizes": (_draw_sizes, lambda _: 2),
-    "intensities": (_draw_intensities, lambda _: len(CHANNELS)),
-    "positions": (_draw_positions, lambda _: 1),
-    "patients": (_draw_patients, lambda exploration: len(_described(exploration))),
+FIGURES: Mapping[str, tuple[str, _Draw, Callable[[Exploration], int]]] = {
+    "slices": ("Slices with and without tumour", _draw_slices, lambda _: 2),
+    "tumour-sizes": ("How large the tumours are", _draw_sizes, lambda found: 2 * _has_tumour(found)),
+    "intensities": ("Intensities in each channel", _draw_intensities, lambda _: len(CHANNELS)),
+    "positions": ("Where the tumours are", _draw_positions, lambda found: int(_has_tumour(found))),
+    "patients": ("What data.csv says of the patients", _draw_patients, lambda found: len(_described(found))),
 }
-"""How each is drawn, and on how many axes."""
+"""What each shows, how it is drawn, and on how many axes: none where the data set has not enough for it."""

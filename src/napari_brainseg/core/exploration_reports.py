@@ -10,21 +10,19 @@ from typing import Any
 import numpy as np
 
 from .cases import Case
-from .config import CHANNELS, FLAIR
-from .exploration import Exploration, ExploredCase, tissue_range
-from .exploration_figures import DARK, LIGHT, figure_names, figure_png
-from .files import atomic_path
+from .exploration import Exploration, ExploredCase, shown_flair
+from .exploration_figures import DARK, FIGURES, LIGHT, figure_names, figure_png
+from .files import atomic_path, refuse_existing, write_text
 from .findings import Finding
 from .masks import Mask, read_mask
 from .montages import sheet_png
 from .progress import OnProgress, Progress, ignore_progress
 from .report_pages import picture_data, render_page
-from .reports import refuse_existing
 from .score_tables import Row, write_csv
 from .volumes import Array, read_volume
 
-FIGURES = tuple(f"{name}.png" for name in ("slices", "tumour-sizes", "intensities", "positions", "patients", "sheet"))
-EXPLORATION_FILES = ("slices.csv", "cases.csv", "findings.csv", "report.html", *FIGURES)
+PICTURES = tuple(f"{name}.png" for name in (*FIGURES, "sheet"))
+EXPLORATION_FILES = ("slices.csv", "cases.csv", "findings.csv", "report.html", *PICTURES)
 SHEET_SLICES = 8
 
 
@@ -88,14 +86,13 @@ def write_exploration(
     write_csv(case_rows(exploration), folder / "cases.csv")
     write_csv([_finding(item) for item in exploration.findings], folder / "findings.csv", columns=_FINDING)
     written = {f"{name}.png": pair[0] for name, pair in pictures.items()} | {"sheet.png": sheet}
-    for name in FIGURES:
+    for name in PICTURES:
         if name in written:
             with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(written[name])
         else:  # of an earlier run, about other data
             (folder / name).unlink(missing_ok=True)
-    with atomic_path(folder / "report.html") as temporary:
-        temporary.write_text(page, "utf-8")
+    write_text(folder / "report.html", page)
     on_progress(Progress("drawing", len(names) + 1, len(names) + 1))
     return folder / "report.html"
 
@@ -196,10 +193,9 @@ def _slice(case: Case, number: int) -> tuple[str, Array, Mask]:
         )
     volume = read_volume(case)
     z = volume.slice_numbers.index(number)
-    flair = volume.array[..., CHANNELS.index(FLAIR)]
     try:
         mask = read_mask(case, volume)
     except ValueError:  # which is a finding already
         mask = None
-    image = flair[z].clip(*tissue_range(flair))
+    image = shown_flair(volume, z)
     return f"{case.name}\nslice {number}", image, np.zeros(image.shape, np.uint8) if mask is None else mask[z]

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -33,6 +33,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong before is what matters
             temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text to a file that is whole or not there."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def refuse_existing(folder: Path | str, names: Iterable[str]) -> None:
+    """Refuse a folder that holds one of some files or folders.
+
+    Raises
+    ------
+    FileExistsError
+        The message names it.
+    """
+    for name in names:
+        if (path := Path(folder) / name).exists():
+            raise FileExistsError(f"{path} exists already; choose another folder or allow overwriting")
 
 
 def _move(temporary: Path, path: Path) -> None:

@@ -14,6 +14,7 @@ from .cases import Case
 from .config import CHANNELS, FLAIR, CheckConfig
 from .masks import Mask, NotBinary, read_slice_mask
 from .volumes import Array, Volume, read_slice
+from .words import counted, percent
 
 Severity = Literal["error", "warning", "note"]
 Kind = Literal[
@@ -122,7 +123,7 @@ def check_histograms(
         start = round(config.foreground * len(shares))
         value = start + int(shares[start:].argmax())
         if shares[value] > config.one_value and channel not in missing:
-            share = f"{shares[value]:.0%}".replace("%", " %")
+            share = percent(shares[value])
             sentence = (
                 f"{share} of the voxels of {channel} have one value, {value} of 255, which is too bright for air."
             )
@@ -159,7 +160,7 @@ def check_mask(
     if total < config.smallest:
         yield Finding("size", name, numbers[int(np.argmax(areas))], f"The whole tumour has only {_voxels(total)}.")
     if total > config.largest * head_voxels:
-        share = f"{total / max(head_voxels, 1):.0%}".replace("%", " %")
+        share = percent(total / max(head_voxels, 1))
         yield Finding("size", name, numbers[int(np.argmax(areas))], f"The tumour takes {share} of the head.")
     for start, end in _runs([z for z in range(first, last) if not areas[z]]):
         where = _from_to(numbers, start, end)
@@ -170,7 +171,7 @@ def check_mask(
                 "cut off", name, numbers[z], f"The tumour reaches the {'last' if beyond > 0 else 'first'} slice."
             )
         elif areas[z] > config.abrupt * most and len(filled) > 2:
-            share = f"{areas[z] / most:.0%}".replace("%", " %")
+            share = percent(areas[z] / most)
             yield Finding(
                 "abrupt end",
                 name,
@@ -278,7 +279,7 @@ def _from_to(numbers: Sequence[int], first: int, last: int) -> str:
 
 
 def _voxels(count: int) -> str:
-    return f"{count:,} voxel{'s' * (count != 1)}".replace(",", " ")
+    return counted(count, "voxel", " ")
 
 
 def _size(shape: tuple[int, ...]) -> str:

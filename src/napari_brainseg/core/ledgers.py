@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from pydantic import Field
 
-from .files import atomic_path
+from .durations import now
+from .files import write_text
 from .settings import Settings, read_versioned
 from .workspaces import Workspace
 
@@ -15,11 +15,6 @@ ReviewState = Literal["auto", "edited", "accepted", "flagged"]
 REVIEW_STATES: tuple[ReviewState, ...] = get_args(ReviewState)
 TRUE_STATES: tuple[ReviewState, ...] = ("edited", "accepted")
 """Slices in these are learned from."""
-
-
-def now() -> str:
-    """The time as ledgers have it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class SliceReview(Settings):
@@ -88,8 +83,7 @@ def read_ledgers(workspace: Workspace) -> list[CaseLedger]:
 
 def write_ledger(workspace: Workspace, ledger: CaseLedger) -> None:
     """Write what was done with a case; the caller holds the lock of the case."""
-    with atomic_path(workspace.ledger_file(ledger.case)) as temporary:
-        temporary.write_text(ledger.model_dump_json(indent=1) + "\n", "utf-8")
+    write_text(workspace.ledger_file(ledger.case), ledger.model_dump_json(indent=1) + "\n")
 
 
 def reviewed_slices(workspace: Workspace, slices: Mapping[str, Sequence[int]]) -> dict[str, set[int]]:

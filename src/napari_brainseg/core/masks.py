@@ -14,7 +14,7 @@ from nibabel import orientations
 from nibabel.affines import voxel_sizes
 
 from .cases import Case
-from .files import atomic_path, file_name
+from .files import atomic_path, file_name, refuse_existing
 from .volumes import (
     AXES,
     Affine,
@@ -226,8 +226,8 @@ def write_mask(
         paths = [folder / slice_mask_name(volume.name, number) for number in volume.slice_numbers]
     else:
         paths = [folder / f"{name}_mask{'.tif' if format == 'tiff' else '.nii.gz'}"]
-    if not overwrite and (existing := [path for path in paths if path.exists()]):
-        raise FileExistsError(f"{existing[0]} exists already; choose another folder or allow overwriting")
+    if not overwrite:
+        refuse_existing(folder, [path.name for path in paths])
     folder.mkdir(parents=True, exist_ok=True)
     if format != "kaggle":
         return [write_mask_file(mask, paths[0], volume)]

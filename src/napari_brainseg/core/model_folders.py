@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
@@ -10,6 +9,7 @@ from statistics import fmean
 from pydantic import Field
 
 from .config import ModelConfig, PostprocessConfig, TrainConfig
+from .durations import now
 from .settings import Settings, read_versioned
 
 SCHEMA_VERSION = 4
@@ -24,7 +24,7 @@ DEFAULT_MODEL = "default"
 class Provenance(Settings):
     """Where a model comes from."""
 
-    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: str = Field(default_factory=now)
     command: str = ""
     device: str = ""
     seconds: float = 0.0

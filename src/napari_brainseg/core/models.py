@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from .files import atomic_path
+from .files import atomic_path, refuse_existing, write_text
 from .model_folders import (
     DEFAULT_MODEL,
     INFO_FILE,
@@ -79,8 +79,8 @@ def save_model(model: TrainedModel, folder: Path | str, *, overwrite: bool = Fal
         If a file cannot be written, as on a full disk; the message names it, and there is no model that was not there.
     """
     folder = Path(folder)
-    if not overwrite and (folder / INFO_FILE).exists():
-        raise FileExistsError(f"{folder / INFO_FILE} exists already; choose another folder or allow overwriting")
+    if not overwrite:
+        refuse_existing(folder, [INFO_FILE])
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: _stored(tensor) for name, tensor in read_weights(model.network).items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
@@ -89,8 +89,7 @@ def save_model(model: TrainedModel, folder: Path | str, *, overwrite: bool = Fal
         (folder / INFO_FILE).unlink(missing_ok=True)  # no moment with new weights under an old description
     provenance = model.info.provenance.model_copy(update={"weights_sha256": digest, "versions": versions()})
     info = model.info.model_copy(update={"schema_version": SCHEMA_VERSION, "provenance": provenance})
-    with atomic_path(folder / INFO_FILE) as temporary:
-        temporary.write_text(info.model_dump_json(indent=1) + "\n", "utf-8")
+    write_text(folder / INFO_FILE, info.model_dump_json(indent=1) + "\n")
     return TrainedModel(info, model.network)
 
 

@@ -42,9 +42,20 @@ def montage_row(volume: Volume, prediction: Mask, manual: Mask | None, title: st
 
 def write_montage(rows: Sequence[MontageRow], path: Path) -> None:
     """Write a PNG with one row per slice: the image, manual mask and prediction outlined on it, and how they differ."""
+    write_figure(_draw_rows(rows), path)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a drawing as PNG.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        _draw_rows(rows).savefig(temporary, dpi=100)
+        figure.savefig(temporary, format="png", dpi=100)
 
 
 def montage_png(row: MontageRow) -> bytes:

@@ -1,16 +1,17 @@
 """One step of training: the gradient of the loss in the memory there is, and the running average of the weights."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .config import TrainConfig
+from .config import ModelConfig, TrainConfig
 from .devices import Device, free_memory, is_out_of_memory
 from .distribution import Team
 from .losses import create_loss
-from .networks import SpaceToDepth
+from .networks import SpaceToDepth, freeze_encoder
 
 
 class TrainingStep:
@@ -126,6 +127,22 @@ class TrainingStep:
             f"out of memory on the {self._device.name}: each step takes its {self._config.step_slices} slices "
             f"{self.at_once} at a time"
         )
+
+
+def prepare_step(
+    network: SpaceToDepth,
+    model: ModelConfig,
+    config: TrainConfig,
+    device: Device,
+    tell: Callable[[str], None],
+    team: Team = Team(),  # noqa: B008 - frozen
+) -> tuple[TrainingStep, SpaceToDepth]:
+    """Bring a network to the device, freeze what is not to change, and return its step and a copy to average into."""
+    network.to(device.name)
+    network.to(memory_format=network.memory_format)  # type: ignore[call-overload]
+    freeze_encoder(network, model)
+    averaged = copy.deepcopy(network)
+    return TrainingStep(network, config, device, tell, team), averaged
 
 
 def create_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -13,7 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 
 from .cases import Case
 from .config import CHANNELS, FLAIR
-from .volumes import read_volume
+from .volumes import first_line, read_volume
 
 MEMORY_SHARE = 0.6
 """Of the free memory, so much may be taken for images."""
@@ -58,7 +58,7 @@ def peek(case: Case) -> Peek:
             header: Any = nibabel.load(file).header
             shape, dtype = header.get_data_shape()[::-1], header.get_data_dtype()
     except (ImageFileError, OSError, ValueError, IndexError) as error:
-        raise ValueError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{file} cannot be read: {first_line(error)}") from error
     has_channels = shape[-1] == len(CHANNELS) or (len(shape) == 4 and shape[0] == len(CHANNELS))
     planes = shape if not has_channels else shape[:-1] if shape[-1] == len(CHANNELS) else shape[1:]
     found = case.channels or (() if has_channels else (FLAIR,))

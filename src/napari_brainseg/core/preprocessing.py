@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from .config import CHANNELS, NormalisationConfig
@@ -39,6 +40,11 @@ def head_mask(array: Array, config: NormalisationConfig) -> Array:
     """
     mask: Array = array > _end_of_air(*_histogram(array), config)
     return mask
+
+
+def solid_head(mask: Array) -> Array:
+    """Head (Z, Y, X) without specks of noise in the air, and with the dark fluid inside."""
+    return np.stack([ndimage.binary_fill_holes(ndimage.binary_opening(plane, iterations=2)) for plane in mask])
 
 
 def measure_intensities(array: Array, config: NormalisationConfig) -> Intensities:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .cases import patient_of
 from .config import QueueConfig
-from .files import atomic_path
+from .files import write_text
 from .settings import Settings, read_versioned
 from .signals import SliceSignals
 from .volumes import Float64Array
@@ -128,8 +128,7 @@ class _QueueFile(Settings):
 def write_queue(path: Path | str, items: Sequence[QueueItem]) -> None:
     """Write a queue as JSON, in its order; a file that is there is replaced."""
     content = _QueueFile(items=tuple(items))
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_text(content.model_dump_json(indent=1) + "\n", "utf-8")
+    write_text(Path(path), content.model_dump_json(indent=1) + "\n")
 
 
 def read_queue(path: Path | str) -> list[QueueItem]:

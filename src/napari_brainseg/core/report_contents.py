@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from .cases import RESULT_FILE, Case, patient_of
 from .config import ScoreConfig
+from .durations import now
 from .evaluation import (
     CaseScores,
     Comparison,
@@ -188,7 +188,7 @@ def _circumstances(references: Path | str, config: ScoreConfig, command: str) ->
         policy=EMPTY_POLICIES[config.empty],
         definitions={figure.title: figure.definition for figure in FIGURES},
         command=command,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         versions={"python": platform.python_version()} | {name: version(name) for name in packages},
     )
 

@@ -9,11 +9,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from . import colours, score_tables
-from .config import CHANNELS, FLAIR
+from . import colours, score_tables, words
 from .dot_plots import plot_dice, plot_gains
-from .evaluation import POOR_DICE, CaseScores, MaskPair, ScoreSummary, read_pair
-from .exploration import tissue_range
+from .evaluation import POOR_DICE, CaseScores, MaskPair, ScoreSummary, gains_over, read_pair
+from .exploration import shown_flair
 from .masks import Mask
 from .montages import MontageRow, differences_png, montage_png
 from .progress import OnProgress, Progress, ignore_progress
@@ -65,7 +64,7 @@ def comparison_page(
 ) -> str:
     """Page of `ComparisonReport`, with pictures where predictions differ most; `on_progress` is called after each."""
     comparison = report.comparison
-    gains = {name: score_tables.gains(comparison, name) for name in comparison.dice}
+    gains = {name: gains_over(row, comparison.baseline) for name, row in comparison.dice.items()}
     names = sorted(gains, key=lambda name: max(abs(gain or 0) for gain in gains[name].values()), reverse=True)
     differing = [name for name in names if any(gains[name].values())][:MOST_PICTURES]
     pictures = []
@@ -111,8 +110,7 @@ def _read_slice(pair: MaskPair, index: int) -> tuple[Array, Mask, Mask]:
     masks = read_pair(pair)
     image: Array = np.zeros_like(masks.reference[index])
     if pair.reference.images:
-        flair = read_volume(pair.reference).array[..., CHANNELS.index(FLAIR)]
-        image = flair[index].clip(*tissue_range(flair))
+        image = shown_flair(read_volume(pair.reference), index)
     return image, masks.reference[index], masks.predicted[index]
 
 
@@ -176,8 +174,8 @@ def _pages() -> jinja2.Environment:
     )
     pages.globals.update(
         {name: getattr(colours, name) for name in ("MANUAL", "PREDICTION", "AGREE", "MISSED", "TOO_MUCH")},
-        counted=score_tables.counted,
-        few=score_tables.few,
+        counted=words.counted,
+        few=words.few,
         figure_of=score_tables.figure_of,
         figure_title=score_tables.figure_title,
         poor=POOR_DICE,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .files import atomic_path
+from .files import refuse_existing, write_text
 from .progress import OnProgress, ignore_progress
 from .report_contents import ComparisonReport, ScoredPredictions, ScoreReport
 from .report_pages import comparison_page, scores_page
@@ -32,8 +32,8 @@ def write_score_report(
     page = scores_page(report, scored, on_progress=on_progress)
     write_csv(report.cases, folder / "scores.csv")
     write_csv([row for case in scored.cases for row in slice_rows(case)], folder / "slices.csv")
-    _write_text(page, folder / "report.html")
-    _write_text(report.model_dump_json(indent=1) + "\n", folder / "summary.json")
+    write_text(folder / "report.html", page)
+    write_text(folder / "summary.json", report.model_dump_json(indent=1) + "\n")
 
 
 def write_comparison_report(
@@ -54,21 +54,8 @@ def write_comparison_report(
     folder = _folder(folder, COMPARISON_FILES, overwrite)
     page = comparison_page(report, scored, on_progress=on_progress)
     write_csv(comparison_rows(report.comparison), folder / "comparison.csv")
-    _write_text(page, folder / "report.html")
-    _write_text(report.model_dump_json(indent=1) + "\n", folder / "comparison.json")
-
-
-def refuse_existing(folder: Path | str, names: Iterable[str]) -> None:
-    """Refuse a folder that holds one of some files or folders.
-
-    Raises
-    ------
-    FileExistsError
-        The message names it.
-    """
-    for name in names:
-        if (path := Path(folder) / name).exists():
-            raise FileExistsError(f"{path} exists already; choose another folder or allow overwriting")
+    write_text(folder / "report.html", page)
+    write_text(folder / "comparison.json", report.model_dump_json(indent=1) + "\n")
 
 
 def _folder(folder: Path | str, names: Iterable[str], overwrite: bool) -> Path:
@@ -77,8 +64,3 @@ def _folder(folder: Path | str, names: Iterable[str], overwrite: bool) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _write_text(text: str, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, "utf-8")

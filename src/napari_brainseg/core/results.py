@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .cases import RESULT_FILE
 from .config import PostprocessConfig, SegmentConfig
-from .files import atomic_path
+from .files import refuse_existing, write_text
 from .masks import Mask, MaskFormat, slice_areas, write_mask
 from .settings import Settings
 from .volumes import Volume
@@ -90,8 +90,8 @@ def write_segmentation(
         If one of the files is there already and `overwrite` is not set; nothing is written then.
     """
     folder = Path(folder)
-    if not overwrite and (folder / RESULT_FILE).exists():
-        raise FileExistsError(f"{folder / RESULT_FILE} exists already; choose another folder or allow overwriting")
+    if not overwrite:
+        refuse_existing(folder, [RESULT_FILE])
     former = _written_before(folder)
     written = write_mask(segmentation.mask, folder, volume, format=format, overwrite=overwrite)
     for path in former - set(written):  # a mask in another format would pass for this one
@@ -108,8 +108,7 @@ def write_segmentation(
         files=tuple(path.name for path in written),
         provenance=segmentation.provenance,
     )
-    with atomic_path(folder / RESULT_FILE) as temporary:
-        temporary.write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
+    write_text(folder / RESULT_FILE, result.model_dump_json(indent=1) + "\n")
     return result
 
 

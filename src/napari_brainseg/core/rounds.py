@@ -9,8 +9,8 @@ from statistics import fmean
 from pydantic import Field
 
 from .cases import WORKSPACE_FILE
-from .files import atomic_path
-from .ledgers import now
+from .durations import now
+from .files import write_text
 from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info
 from .settings import Settings, read_versioned
 from .workspaces import Workspace
@@ -190,8 +190,7 @@ def _adopt(workspace: Workspace, model: str, *, is_back: bool) -> Adoption:
         former = read_adoptions(workspace)
         adoption = Adoption(model=model, weights_sha256=sha, is_back=is_back)
         content = Adoptions(adoptions=(*former, adoption))
-        with atomic_path(workspace.models) as temporary:
-            temporary.write_text(content.model_dump_json(indent=1) + "\n", "utf-8")
+        write_text(workspace.models, content.model_dump_json(indent=1) + "\n")
     return adoption
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,7 +18,8 @@ import psutil
 from pydantic import Field
 
 from .config import ModelConfig, TrainConfig
-from .files import atomic_path
+from .durations import now
+from .files import atomic_path, write_text
 from .progress import Cancelled
 from .settings import Settings, read_versioned
 from .volumes import Array
@@ -68,7 +69,7 @@ class RunState(Settings):
     seconds: float = Field(0.0, description="Seconds of training, those before a resume included.")
     seconds_left: float | None = None
     message: str = ""
-    updated: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    updated: str = Field(default_factory=lambda: now("milliseconds"))
 
     @property
     def share(self) -> float:
@@ -195,7 +196,7 @@ def add_epoch(folder: Path, row: EpochRow) -> None:
 
 def write_run(folder: Path, run: Run) -> None:
     """Write what was asked for."""
-    _write_text(folder / RUN_FILE, run.model_dump_json(indent=1) + "\n")
+    write_text(folder / RUN_FILE, run.model_dump_json(indent=1) + "\n")
 
 
 def read_previews(folder: Path | str) -> Previews | None:
@@ -256,23 +257,17 @@ class StateFile:
     def update(self, **changes: Any) -> None:
         """Change fields of the state; a change of status is written at once, others at most twice a second."""
         before = self._state.status
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._state = self._state.model_copy(update={**changes, "updated": now})
+        self._state = self._state.model_copy(update={**changes, "updated": now("milliseconds")})
         if self._state.status != before or time.monotonic() - self._written >= _UPDATE_SECONDS:
             self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        _write_text(self._folder / STATE_FILE, self._state.model_dump_json(indent=1) + "\n")
+        write_text(self._folder / STATE_FILE, self._state.model_dump_json(indent=1) + "\n")
 
 
 def _preview_name(epoch: int) -> str:
     return f"epoch_{epoch:04d}.npz"
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, "utf-8")
 
 
 def _write_arrays(path: Path, **arrays: Any) -> None:

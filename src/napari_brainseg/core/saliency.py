@@ -7,7 +7,6 @@ nothing is predicted. A logit, because a probability near 1 hardly changes whate
 import copy
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional
 
 from .config import ExplainConfig, ExplainMethod, SegmentConfig
 from .devices import choose_device
+from .durations import now
 from .masks import Mask
 from .models import TrainedModel, versions
 from .networks import deepest_layer
@@ -152,7 +152,7 @@ def explain(
         threshold=threshold,
         device=str(device),
         seconds=round(time.perf_counter() - started, 3),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         versions=versions(),
     )
     return Explanation(saliency, z, prediction, _SAYS[config.method].format(what), provenance)

@@ -1,11 +1,11 @@
 """Scores as rows of tables, with the digits that a person needs."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .cases import patient_of
-from .evaluation import CaseScores, Comparison, Summary
+from .evaluation import CaseScores, Comparison, Summary, gains_over
 from .files import atomic_path
 from .metrics import DISTANCES, FIGURES, Scores
 
@@ -56,20 +56,10 @@ def comparison_rows(comparison: Comparison) -> list[Row]:
     for name, dice in comparison.dice.items():
         row: Row = {"case": name, "patient": patient_of(name)}
         row |= {f"dice {label}": value for label, value in dice.items()}
-        row |= {f"{label} minus {comparison.baseline}": value for label, value in gains(comparison, name).items()}
+        more = gains_over(dice, comparison.baseline)
+        row |= {f"{label} minus {comparison.baseline}": value for label, value in more.items()}
         rows.append(row)
     return rows
-
-
-def gains(comparison: Comparison, case: str) -> dict[str, float | None]:
-    """Dice of a case in each prediction but the first, minus that in the first."""
-    dice = comparison.dice[case]
-    first = dice[comparison.baseline]
-    return {
-        label: None if value is None or first is None else value - first
-        for label, value in dice.items()
-        if label != comparison.baseline
-    }
 
 
 def _counts(scores: Scores) -> Row:
@@ -120,14 +110,3 @@ def shown_interval(key: str, summary: Summary, *, sign: bool = False) -> str:
         return "-"
     low, high = (shown(key, end, sign=sign) for end in summary.interval)
     return f"{low} to {high}"
-
-
-def few(names: Iterable[str], most: int = 5) -> str:
-    """The first of some names, and how many more there are."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """Number and noun, with an s where it belongs."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

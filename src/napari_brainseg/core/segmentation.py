@@ -3,20 +3,19 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, SegmentConfig
 from .devices import Device, choose_device, free_memory, is_out_of_memory
+from .durations import now
 from .masks import Mask
 from .models import TrainedModel, versions
 from .postprocessing import entropy, postprocess
-from .preprocessing import head_mask, measure_intensities, neighbours, normalise
+from .preprocessing import head_mask, measure_intensities, neighbours, normalise, solid_head
 from .progress import OnProgress, Progress, ignore_progress
 from .results import SegmentationProvenance
 from .volumes import Float32Array, Volume
@@ -135,7 +134,7 @@ def provenance_of(
         postprocess=postprocessing,
         device=device,
         seconds=0,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         versions=versions(),
     )
 
@@ -297,9 +296,7 @@ def slice_input(volume: Volume, z: int, model: ModelConfig) -> SliceInput:
         raise ValueError(f"{volume.name} has no slice at {z}: allowed are 0 to {len(volume.array) - 1}")
     rows, columns = head_box(volume, model)
     near = neighbours(z, len(volume.array), model.context)
-    head = head_mask(volume.array[..., CHANNELS.index(FLAIR)], model.normalisation)[near, rows, columns]
-    # without specks of noise in the air, and with the dark fluid inside
-    head = np.stack([ndimage.binary_fill_holes(ndimage.binary_opening(plane, iterations=2)) for plane in head])
+    head = solid_head(head_mask(volume.array[..., CHANNELS.index(FLAIR)], model.normalisation)[near, rows, columns])
     images = torch.cat(_prepare(volume, near, rows, columns, model, torch.float32))
     return SliceInput(images[..., : head.shape[1], : head.shape[2]], torch.from_numpy(head), rows, columns)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .cases import Case, patient_of
-from .files import atomic_path
+from .files import write_text
 from .model_folders import ModelInfo
 from .peeks import peek
+from .words import counted
 
 VALIDATION_SHARE = 0.2
 """Of the patients, unless somebody says otherwise."""
@@ -129,8 +130,7 @@ def reference_split(cases: Sequence[Case]) -> Sides:
 
 def write_folds(path: Path, folds: Sequence[Sequence[str]]) -> None:
     """Write lists of case names as `read_folds` reads them."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({"folds": [list(names) for names in folds]}, indent=1) + "\n", "utf-8")
+    write_text(path, json.dumps({"folds": [list(names) for names in folds]}, indent=1) + "\n")
 
 
 def read_folds(path: Path) -> list[list[str]]:
@@ -162,7 +162,7 @@ def rehearsed_patients(train_cases: Sequence[Case], parent: ModelInfo | None) ->
 def worth_of_rehearsal(train_cases: Sequence[Case], parent: ModelInfo) -> str:
     """What stands against forgetting, as a sentence."""
     if rehearsed := rehearsed_patients(train_cases, parent):
-        count = f"{len(rehearsed)} patient{'s' * (len(rehearsed) != 1)}"
+        count = counted(len(rehearsed), "patient")
         return f"{count} that {parent.name} knows and nobody corrected: rehearsed, so that it does not forget"
     if {patient_of(name) for name in parent.seen_cases} & {case.patient for case in train_cases}:
         return f"{parent.name} knows all of these patients"
@@ -175,7 +175,7 @@ def worth_of(validation: Iterable[str]) -> str:
     if not count:
         return "no patient to validate on: nothing tells how well the model does on new ones"
     if count < _TELLING:
-        patients = "1 patient" if count == 1 else f"{count} patients"
+        patients = counted(count, "patient")
         return f"{patients} to validate on: enough to see whether training works, too few to tell how good the model is"
     return ""
 
@@ -227,5 +227,5 @@ def _lacks_sequence(case: Case) -> bool:
     """Whether a look at the case says so; what cannot be read is told where it is decoded."""
     try:
         return bool(peek(case).missing)
-    except (ValueError, OSError, IndexError):
+    except (ValueError, OSError):
         return False

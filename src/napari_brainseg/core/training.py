@@ -1,6 +1,5 @@
 """Training a network: one plain loop that can be stopped, killed and resumed."""
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,15 +20,15 @@ from .distribution import joined_team, shared_end, writing_place
 from .losses import create_loss
 from .model_folders import ModelInfo, Provenance, as_ancestor, model_folder
 from .models import TrainedModel, load_model, save_model
-from .networks import SpaceToDepth, create_network, freeze_encoder, read_weights
-from .optimisation import TrainingStep, average_weights
+from .networks import SpaceToDepth, create_network, read_weights
+from .optimisation import average_weights, prepare_step
 from .progress import Cancelled, OnProgress, Progress, ignore_progress
 from .runs import CHECKPOINT_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
 from .sampling import Sample, Sampler, cache_folder, make_batch, read_samples
 from .schedules import best_epoch, epochs_without_gain, learning_rate
 from .splits import rehearsed_patients
 from .tensorboards import TensorBoard
-from .training_checks import check_folder, check_network, check_settings, refuse_cases
+from .training_checks import check_folder, checked_run
 from .training_pace import TrainingPace
 from .training_reports import write_training_report
 from .validation import PreviewSlices, Validation, validate
@@ -103,7 +102,7 @@ def train(
         model, config, parent = model or before.model, config or before.training, parent or before.parent
     config = config or TrainConfig.default(fine_tunes=parent is not None)
     start = load_model(parent) if parent else None
-    run = _run_of(train_cases, validation_cases, model, config, start.info if start else None).model_copy(
+    run = checked_run(train_cases, validation_cases, model, config, start.info if start else None).model_copy(
         update={"parent": _place_of(parent) if parent else None, "command": command, "directory": str(Path.cwd())}
     )
     check_folder(output, run, before)
@@ -150,11 +149,7 @@ def train(
         torch.manual_seed(config.seed)
         begun = resume and (output / CHECKPOINT_FILE).is_file()  # pretrained weights need not be there any more
         network = start.network if start else create_network(model.architecture if begun else model)
-        network.to(device.name)
-        network.to(memory_format=network.memory_format)  # type: ignore[call-overload]
-        freeze_encoder(network, model)
-        averaged = copy.deepcopy(network)
-        teach = TrainingStep(network, config, device, tell, team)
+        teach, averaged = prepare_step(network, model, config, device, tell, team)
         generator = Generator()
         done = load_checkpoint(output, averaged, teach, generator) if resume else Checkpoint()
         drawn = generator.get_state()
@@ -287,27 +282,6 @@ def train(
         ending = "finished" if is_whole else "stopped"
         state.update(status=ending, seconds=pace.seconds, seconds_left=0.0 if is_whole else None, message="")
     return trained
-
-
-def _run_of(
-    train_cases: Sequence[Case],
-    validation_cases: Sequence[Case],
-    model: ModelConfig | None,
-    config: TrainConfig,
-    parent: ModelInfo | None,
-) -> Run:
-    """What is to be done, once it is checked that it can be."""
-    if parent and model:
-        check_network(parent.model, model)
-    refuse_cases(train_cases, validation_cases, parent.seen_cases if parent else ())
-    check_settings(config, has_validation=bool(validation_cases))
-    return Run(
-        model=model or (parent.model.architecture if parent else ModelConfig()),
-        training=config,
-        train_cases=tuple(case.name for case in train_cases),
-        validation_cases=tuple(case.name for case in validation_cases),
-        parent_sha256=parent.provenance.weights_sha256 if parent else None,
-    )
 
 
 def _info_of(run: Run, parent: ModelInfo | None) -> ModelInfo:

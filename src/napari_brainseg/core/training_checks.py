@@ -6,12 +6,33 @@ from typing import Any
 
 from .cases import Case, patient_of
 from .config import ModelConfig, TrainConfig
-from .model_folders import INFO_FILE
+from .model_folders import INFO_FILE, ModelInfo
 from .runs import RUN_FILE, Run
 from .tensorboards import check_tensorboard
 
 _WHERE = {"device", "threads", "precision", "cache", "tensorboard"}
 """Settings that may be others when a run is resumed: where and how to compute, not what."""
+
+
+def checked_run(
+    train_cases: Sequence[Case],
+    validation_cases: Sequence[Case],
+    model: ModelConfig | None,
+    config: TrainConfig,
+    parent: ModelInfo | None,
+) -> Run:
+    """What is to be done, once it is checked that it can be."""
+    if parent and model:
+        check_network(parent.model, model)
+    refuse_cases(train_cases, validation_cases, parent.seen_cases if parent else ())
+    check_settings(config, has_validation=bool(validation_cases))
+    return Run(
+        model=model or (parent.model.architecture if parent else ModelConfig()),
+        training=config,
+        train_cases=tuple(case.name for case in train_cases),
+        validation_cases=tuple(case.name for case in validation_cases),
+        parent_sha256=parent.provenance.weights_sha256 if parent else None,
+    )
 
 
 def check_network(parents: ModelConfig, asked: ModelConfig) -> None:

@@ -1,6 +1,5 @@
 """What a training would do, take and cost, without doing it."""
 
-import copy
 import math
 import sys
 import time
@@ -22,14 +21,14 @@ from .config import ModelConfig, TrainConfig
 from .devices import aside, choose_training_device, repeatable
 from .masks import known_areas
 from .models import load_model
-from .networks import create_network, freeze_encoder, read_weights
-from .optimisation import TrainingStep, average_weights
+from .networks import create_network, read_weights
+from .optimisation import average_weights, prepare_step
 from .peeks import fits_in_memory, free_bytes, peek
 from .progress import OnProgress, Progress, ignore_progress
 from .sampling import Sample, Sampler, count_steps, make_batch, read_samples
 from .segmentation import Runner, predict
 from .splits import rehearsed_patients
-from .training_checks import check_network, check_settings, refuse_cases
+from .training_checks import checked_run
 from .training_pace import MeasuredPace
 
 _STEPS = 3
@@ -100,11 +99,7 @@ def plan_training(
     """
     config = config or TrainConfig.default(fine_tunes=parent is not None)
     start = load_model(parent) if parent else None
-    if start and model:
-        check_network(start.info.model, model)
-    model = model or (start.info.model.architecture if start else ModelConfig())
-    refuse_cases(train_cases, validation_cases, start.info.seen_cases if start else ())
-    check_settings(config, has_validation=bool(validation_cases))
+    model = checked_run(train_cases, validation_cases, model, config, start.info if start else None).model
     device = choose_training_device(config.device, config.threads, config.precision)
     peeks = [peek(case) for case in (*train_cases, *validation_cases)]
     areas = _read_areas([*train_cases, *validation_cases], on_progress)
@@ -118,11 +113,8 @@ def plan_training(
     case = max(train_cases, key=lambda case: np.count_nonzero(areas[case.name]))
     (sample,) = read_samples([case], model, None, ignore_progress)
     torch.manual_seed(config.seed)
-    network = (start.network if start else create_network(model)).to(device.name)
-    network.to(memory_format=network.memory_format)  # type: ignore[call-overload]
-    freeze_encoder(network, model)
-    averaged = copy.deepcopy(network)
-    teach = TrainingStep(network, config, device, lambda _: None)
+    network = start.network if start else create_network(model)
+    teach, averaged = prepare_step(network, model, config, device, lambda _: None)
     sampler, generator = Sampler([sample], config), Generator().manual_seed(config.seed)
     network.train()
     means, weights = (list(read_weights(one).values()) for one in (averaged, network))

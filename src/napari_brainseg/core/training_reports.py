@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from .colours import AGREE, MANUAL, PREDICTION
-from .config import CHANNELS, FLAIR
 from .dot_plots import plot_dice
 from .durations import in_words
 from .evaluation import POOR_DICE
-from .exploration import tissue_range
-from .files import atomic_path
+from .exploration import shown_flair
+from .files import write_text
 from .line_plots import LinePlot, plot_lines
 from .masks import Mask
 from .model_folders import ModelInfo
@@ -20,7 +19,7 @@ from .report_pages import picture_data, render_page
 from .runs import REPORT_FILE, EpochRow, read_history
 from .settings import Settings
 from .splits import worth_of
-from .volumes import Array, Volume
+from .volumes import Volume
 
 MOST_PICTURES = 8
 
@@ -66,8 +65,7 @@ def write_training_report(folder: Path, info: ModelInfo, worst: Mapping[str, Wor
         pictures=pictures,
         settings=[*_settings(info.model), *_settings(info.training)] if info.training else _settings(info.model),
     )
-    with atomic_path(folder / REPORT_FILE) as temporary:
-        temporary.write_text(page, "utf-8")
+    write_text(folder / REPORT_FILE, page)
 
 
 def _curves(rows: Sequence[EpochRow]) -> dict[str, LinePlot]:
@@ -87,8 +85,7 @@ def _curves(rows: Sequence[EpochRow]) -> dict[str, LinePlot]:
 
 
 def _picture(worst: WorstSlice) -> bytes:
-    flair: Array = worst.volume.array[..., CHANNELS.index(FLAIR)]
-    image = flair[worst.index].clip(*tissue_range(flair))
+    image = shown_flair(worst.volume, worst.index)
     number = worst.volume.slice_numbers[worst.index]
     return montage_png(MontageRow(f"slice {number}", image, worst.manual[worst.index], worst.prediction))
 

@@ -207,7 +207,7 @@ def read_slice(file: Path) -> Array:
     try:
         array: Array = imagecodecs.tiff_decode(file.read_bytes())
     except (RuntimeError, ValueError, IndexError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as a TIFF image: {_first_line(error)}") from error
+        raise ValueError(f"{file} cannot be read as a TIFF image: {first_line(error)}") from error
     if array.ndim == 3 and array.shape[-1] > 4:  # stored channel after channel, not pixel after pixel
         array = np.moveaxis(array, 0, -1)
     return array
@@ -268,7 +268,7 @@ def read_stack(file: Path) -> tuple[Array, Spacing | None]:
             pages = [series.asarray() for series in tif.series]
             spacing = _tiff_spacing(tif)
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, RuntimeError, struct.error) as error:
-        raise ValueError(f"{file} cannot be read as a TIFF stack: {_first_line(error)}") from error
+        raise ValueError(f"{file} cannot be read as a TIFF stack: {first_line(error)}") from error
     if len({page.shape for page in pages}) > 1:
         shapes = " and ".join(str(page.shape) for page in pages[:2])
         raise ValueError(f"{file} holds images of different shapes, such as {shapes}; all slices must be alike")
@@ -349,7 +349,7 @@ def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
         if unit not in _NIFTI_UNITS:
             raise ValueError(f"its unit of length has code {unit}; allowed are {', '.join(map(str, _NIFTI_UNITS))}")
     except _NIFTI_ERRORS as error:
-        raise ValueError(f"{file} cannot be read as NIfTI: {_first_line(error)}") from error
+        raise ValueError(f"{file} cannot be read as NIfTI: {first_line(error)}") from error
     affine[:3] *= _NIFTI_UNITS[unit]
     if not np.isfinite(affine).all() or None in (stored := nibabel.aff2axcodes(affine)):
         raise ValueError(f"{file} does not say where its voxels are: its affine is {affine[:3].tolist()}")
@@ -382,5 +382,6 @@ def _read_nifti_volume(case: Case) -> Volume:
     return replace(_volume(case, array, (sizes["S"], sizes["P"], sizes["L"])), affine=affine, stored_axes=stored)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, as far as its first line; its kind where it says nothing."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

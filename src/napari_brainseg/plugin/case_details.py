@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 from scipy import ndimage
 
 from ..core.exploration import CaseSummary
-from .case_table import CaseRow, grouped
+from ..core.words import grouped
+from .case_table import CaseRow
 from .layers import COLOURS
 
 _EDGE = 112

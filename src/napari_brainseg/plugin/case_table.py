@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from ..core.cases import Case
 from ..core.exploration import CaseSummary
+from ..core.words import grouped
 
 COLUMNS = {
     "Case": "Name of the case.",
@@ -76,11 +77,6 @@ class CaseRow:
             missing.replace("-contrast", ""),
             "⚠ broken" if self.error else problems[-1],
         )
-
-
-def grouped(number: int) -> str:
-    """Digits in groups of three, such as 41 310."""
-    return f"{number:,}".replace(",", "\u00a0")
 
 
 class CaseTable(QAbstractTableModel):

@@ -22,6 +22,7 @@ from ..core.cases import Case, find_cases
 from ..core.exploration import summarise_case
 from ..core.phantom import write_phantom_cases
 from ..core.progress import Progress
+from ..core.words import counted
 from .buttons import make_button, side_by_side
 from .cases_page import OPEN_FOLDER, CasesPage
 from .correction_layer import save_corrections
@@ -163,7 +164,7 @@ class CasesWidget(QWidget):
         rows = self.cases_page.table.rows
         unknown = [(number, row.case) for number, row in enumerate(rows) if not row.is_known]
         if unknown:
-            self._say(f"{_cases(len(rows))}; looking into them …")
+            self._say(f"{counted(len(rows), 'case')}; looking into them …")
             self.cases_page.shown.setDynamicSortFilter(False)  # no row moves away under the mouse
             self._start("fill", partial(_summarise, unknown, len(rows)), self._filled, sent=self._fill_in)
         else:
@@ -179,7 +180,7 @@ class CasesWidget(QWidget):
         rows = self.cases_page.table.rows
         broken = sum(row.error is not None for row in rows)
         self.cases_page.shown.setDynamicSortFilter(True)
-        self._say(_cases(len(rows)) + (f", {broken} with a problem ⚠" if broken else ""))
+        self._say(counted(len(rows), "case") + (f", {broken} with a problem ⚠" if broken else ""))
 
     def _cancel_or_continue(self) -> None:
         if self._tasks.keys() & {"list", "fill"}:
@@ -324,10 +325,6 @@ def _summarise(cases: list[tuple[int, Case]], total: int, task: Task) -> None:
         except (ValueError, OSError) as error:
             found = str(error)
         task.send((number, found))
-
-
-def _cases(count: int) -> str:
-    return f"{count} case{'s' * (count != 1)}"
 
 
 def _largest_tumour(viewer: "napari.Viewer") -> None:

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QProgressBar, Q
 from ..core.cases import Case
 from ..core.exploration import Exploration, explore_cases
 from ..core.progress import Progress
+from ..core.words import counted, grouped
 from .buttons import allow, make_button, side_by_side
-from .case_table import grouped
 from .columns import Column, stack, text_line
 from .explore_figures import ExploreFigures
 from .opened_case import show_slice
@@ -159,7 +159,7 @@ class ExplorePage(QWidget):
         self.summary.setText("\n".join(summary_lines(found)))
         self.figures.show_exploration(found)
         many = len(found.findings)
-        self.findings_title.setText(f"{many} finding{'s' * (many != 1)}" if many else "Nothing odd was found.")
+        self.findings_title.setText(counted(many, "finding") if many else "Nothing odd was found.")
         for finding in found.findings:
             where = "" if finding.slice_number is None else f", slice {finding.slice_number}"
             item = QListWidgetItem(f"{_SIGNS[finding.severity]} {finding.case}{where}: {finding.sentence}")
@@ -207,7 +207,7 @@ def summary_lines(found: Exploration) -> list[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{grouped(number)} {noun}{'s' * (number != 1)}"
+    return counted(number, noun, "\u00a0")
 
 
 def _explore(cases: Sequence[Case], task: Task) -> Exploration:

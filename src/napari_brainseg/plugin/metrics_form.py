@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
 
 from ..core.config import ScoreConfig
 from ..core.metrics import DISTANCES, EMPTY_POLICIES, Scores
+from ..core.words import grouped
 from .buttons import side_by_side
-from .case_table import grouped
 from .columns import Column, text_line
 from .disagreement import LEGEND
 from .mask_comparison import AGREE, MISSED, NOTABLE_DICE, NOTABLE_VOXELS, TOO_MUCH

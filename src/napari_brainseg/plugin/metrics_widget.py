@@ -15,8 +15,8 @@ from superqt.utils import qdebounced
 
 from ..core.config import ScoreConfig
 from ..core.metrics import Scores, score_mask
+from ..core.words import grouped
 from .buttons import allow, copy_text
-from .case_table import grouped
 from .disagreement import DisagreementLayer
 from .layer_metadata import volume_of
 from .mask_comparison import MaskComparison

@@ -9,6 +9,7 @@ from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import QFileDialog, QLabel
 
 from ..core.model_folders import DEFAULT_MODEL, ModelInfo, read_model_info
+from ..core.words import counted
 from .image_picker import offer
 from .preferences import preferences
 
@@ -113,7 +114,7 @@ def _describe(info: ModelInfo) -> str:
     """One line on how good a model is and when it was made."""
     if info.validation_dice:
         count = len(info.validation_dice)
-        score = f"Dice {info.mean_dice:.2f} per volume on {count} validation case{'s' * (count != 1)}"
+        score = f"Dice {info.mean_dice:.2f} per volume on {counted(count, 'validation case')}"
     elif info.recipe_dice:  # all cases were trained on, so models of the same recipe speak for it
         mean = fmean(info.recipe_dice.values())
         score = f"Dice {mean:.2f} per volume on {len(info.recipe_dice)} unseen cases, for the same recipe"

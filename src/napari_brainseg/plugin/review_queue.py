@@ -15,6 +15,7 @@ from ..core.progress import Progress
 from ..core.queues import QueueItem, rank_slices, read_queue, write_queue
 from ..core.rounds import model_in_use
 from ..core.signals import find_signals
+from ..core.words import counted
 from ..core.workspaces import Workspace
 from .buttons import allow, make_button, side_by_side
 from .columns import stack, text_line
@@ -168,9 +169,7 @@ class ReviewQueue(QWidget):
             for column in range(2):
                 self.table.item(row, column).setToolTip(f"{item.case}, slice {item.slice_number}: {why[row]}")
         cases = len({item.case for item in items})
-        self._say(
-            f"{len(items)} slices of {cases} case{'s' * (cases != 1)}." if items else "Nothing is left to correct."
-        )
+        self._say(f"{len(items)} slices of {counted(cases, 'case')}." if items else "Nothing is left to correct.")
         self._mark_done()
 
     def _mark_done(self) -> None:

@@ -11,8 +11,8 @@ from ..core.durations import in_words
 from ..core.ledgers import Effort, efforts, read_ledgers
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.rounds import Round, adopt, find_rounds, model_in_use, name_models, roll_back
+from ..core.words import counted, grouped
 from .buttons import allow, make_button, side_by_side
-from .case_table import grouped
 from .columns import stack, text_line
 from .row_table import RowTable
 from .sentences import as_sentence
@@ -147,7 +147,7 @@ def describe_efforts(found: Sequence[Effort], named: dict[str, str]) -> str:
         of = named.get(effort.model_sha256, "another model" if effort.model_sha256 else "no model")
         each = in_words(effort.seconds / effort.slices) if effort.slices else ""
         lines.append(
-            f"On {of}: {effort.slices} slice{'s' * (effort.slices != 1)} in {in_words(effort.seconds)}, {each} and "
+            f"On {of}: {counted(effort.slices, 'slice')} in {in_words(effort.seconds)}, {each} and "
             f"{grouped(round(effort.voxels / max(effort.slices, 1)))} voxels each."
         )
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from ..core.corrections import Corrections
 from ..core.durations import in_full, moment
 from ..core.ledgers import CaseLedger, ReviewState, SliceReview
 from ..core.masks import Mask
-from .case_table import grouped
+from ..core.words import counted
 from .review_strip import WORDS
 
 DONE: tuple[ReviewState, ...] = ("accepted", "flagged")
@@ -88,8 +88,8 @@ def describe_saved(ledger: CaseLedger) -> str:
     if not done:
         return ""
     last = datetime.fromisoformat(max(review.time for review in done))
-    return f"Corrections of {moment(last)} ({len(done)} slice{'s' * (len(done) != 1)}) were found."
+    return f"Corrections of {moment(last)} ({counted(len(done), 'slice')}) were found."
 
 
 def _voxels(count: int) -> str:
-    return f"{grouped(count)} voxel{'s' * (count != 1)}"
+    return counted(count, "voxel", "\u00a0")

@@ -15,6 +15,7 @@ from superqt.utils import qthrottled
 from ..core.corrections import Corrections
 from ..core.ledgers import ReviewState
 from ..core.volumes import Volume
+from ..core.words import counted
 from ..core.workspaces import Workspace
 from .columns import folded
 from .correction_layer import CorrectionLayer, correction_of, find_start
@@ -271,7 +272,7 @@ class ReviewWidget(ReviewForm):
             self.session.autosave.set_state(edited, "auto")
         kept = len(self.fill_box.result.done) - count
         words = f"; {kept} edited, accepted or flagged stay." if kept else "."
-        self.say(f"{count} slice{'s' * (count != 1)} filled from the new prediction{words}")
+        self.say(f"{counted(count, 'slice')} filled from the new prediction{words}")
         self._give_tools()
         self._refresh()
 

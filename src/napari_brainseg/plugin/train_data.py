@@ -12,6 +12,7 @@ from ..core.masks import known_areas
 from ..core.model_folders import ModelInfo
 from ..core.progress import OnProgress, Progress
 from ..core.splits import split_cases, worth_of, worth_of_rehearsal
+from ..core.words import counted
 from ..core.workspaces import Workspace
 from .sentences import as_sentence
 
@@ -114,7 +115,7 @@ def split_data(data: TrainingData, share: float, seed: int, parent: ModelInfo | 
 def describe_corrections(data: TrainingData, split: Split | None, parent: ModelInfo | None) -> str:
     """What is corrected, and whether the parent may forget what it knows, in sentences."""
     slices, cases = data.corrected
-    words = f"{slices} corrected slice{'s' * (slices != 1)} of {cases} case{'s' * (cases != 1)}."
+    words = f"{counted(slices, 'corrected slice')} of {counted(cases, 'case')}."
     if parent is None or split is None:
         return words
     return f"{words} {as_sentence(worth_of_rehearsal([item.case for item in split.training], parent))}"

@@ -5,6 +5,7 @@ from statistics import fmean
 from qtpy.QtWidgets import QWidget
 
 from ..core.model_folders import ModelInfo
+from ..core.words import counted
 from .columns import stack, text_line
 from .row_table import RowTable
 
@@ -43,7 +44,7 @@ def sentence(info: ModelInfo) -> str:
     count = len(info.validation_dice)
     if info.mean_dice is None:
         return "Not validated: how good the model is, nobody knows."
-    cases = f"{count} validation case{'s' * (count != 1)}"
+    cases = counted(count, "validation case")
     known = [info.parent_dice[name] for name in info.validation_dice if name in info.parent_dice]
     if len(known) < count:
         return f"Mean Dice {info.mean_dice:.2f} on {cases}."
@@ -61,7 +62,7 @@ def _forgetting(info: ModelInfo) -> str:
         return ""
     old, new = (fmean(dice.values()) for dice in (info.parent_base_dice, info.base_dice))
     count = len(info.base_dice)
-    return f"On {count} patient{'s' * (count != 1)} that the old model knows {new:.2f}, before {old:.2f}."
+    return f"On {counted(count, 'patient')} that the old model knows {new:.2f}, before {old:.2f}."
 
 
 def compare(info: ModelInfo) -> list[list[str]]:

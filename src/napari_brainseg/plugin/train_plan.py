@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from ..core.durations import in_words
 from ..core.training_pace import MeasuredPace
+from ..core.words import counted
 from .task import Task
 from .train_command import TrainingRequest
 
@@ -33,7 +34,7 @@ class TrainingCost:
         if minutes:
             config = config.changed({"epochs": self.pace.epochs_within(minutes, config)})
         seconds, epochs = self.pace.seconds(config), config.epochs
-        count = f"{epochs} epoch{'s' * (epochs != 1)}"
+        count = counted(epochs, "epoch")
         total = f"{count} within {minutes} min" if minutes else f"{count}, about {in_words(seconds)}"
         return f"{in_words(seconds / epochs)} per epoch on {self.device}, {total}; {self.gigabytes:.1f} GB."
 

@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QProgressBar, QWidget
 
 from ..core.durations import in_words
 from ..core.runs import CHECKPOINT_FILE, RunState
+from ..core.words import counted
 from .buttons import allow, make_button, side_by_side
 from .columns import make_primary, stack, text_line
 from .sentences import as_sentence
@@ -147,7 +148,7 @@ def _about(view: RunView) -> str:
         return ""
     origin = f"From {Path(run.parent).name}" if run.parent else "From nothing"
     train, validation = len(run.train_cases), len(run.validation_cases)
-    return f"{origin}; {train} case{'s' * (train != 1)} train, {validation} validate."
+    return f"{origin}; {counted(train, 'case')} train, {validation} validate."
 
 
 def _resume_words(view: RunView) -> str:

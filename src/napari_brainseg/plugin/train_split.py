@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTreeWidget, QTreeWidgetItem, QWidget
 
-from .case_table import grouped
+from ..core.words import counted, grouped
 from .columns import folded, stack, text_line
 from .sentences import as_sentence
 from .train_data import CountedCase, Split, TrainingData, count
@@ -34,7 +34,7 @@ class TrainSplit(QWidget):
         left_out = data.left_out if data else ()
         self.sums.setText(split_table(sides))
         self.sums.setVisible(bool(sides))
-        self.left_out.setText(f"{len(left_out)} case{'s' * (len(left_out) != 1)} left out; why stands in the list.")
+        self.left_out.setText(f"{counted(len(left_out), 'case')} left out; why stands in the list.")
         self.left_out.setVisible(bool(left_out))
         worth = split.worth if split else ""
         self.worth.setText(f"\u26a0 {as_sentence(worth)}")
