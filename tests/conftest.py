@@ -17,7 +17,8 @@ os.environ["NAPARI_CONFIG"] = ""
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
 
 # How long an example takes says how busy the machine is, not whether the code is right.
-hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+SLOW = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=SLOW)
 hypothesis.settings.load_profile("any machine")
 
 PROJECT = Path(__file__).resolve().parents[1]
