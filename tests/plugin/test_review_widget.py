@@ -28,6 +28,7 @@ from napari_brainseg.core.workspaces import Workspace
 from napari_brainseg.plugin import autosave
 from napari_brainseg.plugin.cases_widget import CasesWidget
 from napari_brainseg.plugin.correction_layer import correction_of
+from napari_brainseg.plugin.edit_tools import GROW
 from napari_brainseg.plugin.layer_metadata import is_edited, kind_of
 from napari_brainseg.plugin.layers import image_layers
 from napari_brainseg.plugin.metrics_widget import MetricsWidget
@@ -502,6 +503,20 @@ def test_next_goes_through_the_tumour_and_its_neighbours_and_back(viewer, tab, s
     assert tab.slice_in_view() == 3
     tab.step(-1)
     assert tab.slice_in_view() == 4
+
+
+def test_what_is_said_moves_no_button(tab, qtbot):
+    tab.resize(320, 900)
+    tab.show()
+    qtbot.waitUntil(lambda: tab.tools.buttons[GROW].isEnabled())
+    button = tab.tools.buttons[GROW]
+    place = lambda: button.mapTo(tab.widget(), button.rect().topLeft())  # noqa: E731
+    before = place()
+    tab.say("Slice 14 had been accepted: now edited again.")
+    tab.case_button.show()
+    qtbot.wait(50)
+
+    assert place() == before
 
 
 def test_a_click_in_the_strip_goes_there(tab, qtbot):

@@ -148,7 +148,8 @@ class ReviewForm(Column):
         session.addLayout(buttons)
         again = text_line("What becomes of this mask when the Segment tab makes a new prediction.")
         again.setText("When the case is segmented again:")
-        for part in (self.done_line, self.case_button, self.tools, again, self.fill_box):
+        # What comes and goes stands below the tools: they must not move away from under the mouse.
+        for part in (self.tools, self.done_line, self.case_button, again, self.fill_box):
             session.addWidget(part)
         who = QWidget()
         form = QFormLayout(who)
