@@ -187,6 +187,51 @@ def test_a_correction_begins_with_the_prediction_and_the_edits_in_it(
     assert edited_masks(viewer.layers) == []  # nobody would lose anything
 
 
+def test_after_a_restart_slices_are_not_taken_for_predicted_ones_and_follow_a_new_prediction(
+    viewer, tab, case, predicted, open_tab, ready, settle, predict, workspace, volume, qtbot
+):
+    stroke(tab.layer, 2)
+    gone = tab.layer, predicted.layer
+    tab.close()
+    for layer in gone:
+        viewer.layers.remove(layer)
+    again = open_tab(viewer)
+    ready(again)
+    again._show()
+    assert again.start_line.text().endswith(
+        "(1 slice) were found; the other slices start from the manual mask. Segment first to start from the prediction."
+    )
+
+    again.correct()
+    settle(again)
+    assert np.array_equal(again.layer.data[3], case[-1].data[3])
+    assert again.start_line.text() == (
+        "Slices that nobody has reviewed hold the manual mask now. Segment to fill them from a prediction."
+    )
+    assert not again.volume_button.isEnabled()
+    assert again.volume_button.toolTip() == again.start_line.text()
+
+    result = predict(viewer, case[0], predicted.volume)
+    qtbot.waitUntil(lambda: "5 slices filled" in again.done_line.text(), timeout=5000)
+    settle(again)
+    assert np.array_equal(again.layer.data[3], result.predicted[3])
+    assert list(on_disk(workspace, volume).planes) == [2]
+    assert again.start_line.text() == ""
+    assert again.volume_button.isEnabled()
+
+
+def test_corrections_of_the_manual_mask_wait_for_no_prediction(viewer, case, open_tab, ready, settle, qtbot):
+    tab = open_tab(viewer)
+    ready(tab)
+    tab.correct()
+    stroke(tab.layer, 2)
+    settle(tab)
+    assert tab.start_line.text() == ""
+    viewer.layers.remove(tab.layer)
+    ready(tab)
+    qtbot.waitUntil(lambda: tab.start_line.text().endswith("the other slices start from the manual mask."))
+
+
 def test_without_a_prediction_it_begins_with_the_manual_mask(viewer, case, open_tab, ready):
     tab = open_tab(viewer)
     ready(tab)
@@ -326,7 +371,9 @@ def test_removing_the_layer_saves_and_what_was_saved_is_found_again(
     viewer.layers.remove(tab.layer)
     assert list(on_disk(workspace, volume).planes) == [2]
     ready(tab)
-    qtbot.waitUntil(lambda: "(1 slice) were found." in tab.start_line.text())
+    qtbot.waitUntil(
+        lambda: "(1 slice) were found; the other slices start from the prediction." in tab.start_line.text()
+    )
     assert tab.correct_button.text() == GO_ON
 
     tab.correct_button.click()

@@ -119,11 +119,14 @@ class ReviewForm(Column):
         why_fixed = "Remove the correction layer first; what is saved stays." if is_correcting else None
         self.place.allow(why_fixed if self.case.source else "Open a case first.")
 
-    def allow_actions(self, *, accepted: bool, flagged: bool, all_accepted: bool, why_no_step: str | None) -> None:
+    def allow_actions(
+        self, *, accepted: bool, flagged: bool, all_accepted: bool, why_no_step: str | None, why_not_all: str
+    ) -> None:
         """Let the buttons say what they do for this slice."""
         self.accept_button.setText(WITHDRAW if accepted else ACCEPT)
         self.flag_button.setText(UNFLAG if flagged else FLAG)
         self.volume_button.setText(WITHDRAW_ALL if all_accepted else ACCEPT_ALL)
+        allow(self.volume_button, why_not_all, TOOLTIPS["volume"])
         allow(self.next_button, why_no_step, TOOLTIPS["next"])
         allow(self.back_button, why_no_step, TOOLTIPS["back"])
 

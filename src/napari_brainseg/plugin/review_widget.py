@@ -17,7 +17,7 @@ from ..core.ledgers import ReviewState
 from ..core.volumes import Volume
 from ..core.workspaces import Workspace
 from .columns import folded
-from .correction_layer import CorrectionLayer, correction_of, find_start
+from .correction_layer import CorrectionLayer, correction_of, find_start, was_predicted
 from .image_picker import NO_IMAGES
 from .restore_menu import RestoreMenu
 from .result_layer import ResultLayer, find_result
@@ -32,6 +32,7 @@ from .task import Tasks
 from .viewer_keys import ViewerKeys
 
 NEXT, RETRAINING = "What to correct next", "Retrain"
+_SEGMENT_FIRST = "Segment first to start from the prediction."
 _LOOKING = "Looking for corrections..."
 
 
@@ -311,6 +312,7 @@ class ReviewWidget(ReviewForm):
             flagged=states[z] == "flagged",
             all_accepted="accepted" in states and not {"auto", "edited"} & set(states),
             why_no_step=why_no_step,
+            why_not_all=self._describe_lack(),
         )
         is_done = not waiting and any(state != "auto" for state in states)
         self.case_button.setVisible(is_done and self._cases() is not None)
@@ -320,11 +322,23 @@ class ReviewWidget(ReviewForm):
     def _describe_start(self) -> str:
         if self._images is None:
             return "Open a case and segment it; its mask can be corrected here."
-        if self.session or self._why_not or not (self.volume and self.corrections):
-            return "" if self.session else self._why_not
-        if words := describe_saved(self.corrections.ledger):
-            return words
-        return f"Starts from {find_start(self.viewer.layers, self._images, self.volume).words}."
+        if self.session:
+            return self._describe_lack()
+        if self._why_not or not (self.volume and self.corrections):
+            return self._why_not
+        start, ledger = find_start(self.viewer.layers, self._images, self.volume), self.corrections.ledger
+        if not (words := describe_saved(ledger)):
+            return f"Starts from {start.words}."
+        segment_first = was_predicted(ledger) and not start.model_sha256
+        return f"{words}; the other slices start from {start.words}." + f" {_SEGMENT_FIRST}" * segment_first
+
+    def _describe_lack(self) -> str:
+        """Say that slices which are not reviewed are not what they were when correcting began; empty if they are."""
+        assert self.session
+        correction = self.session.correction
+        if not correction.lacks_prediction:
+            return ""
+        return f"Slices that nobody has reviewed hold {correction.start} now. Segment to fill them from a prediction."
 
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
