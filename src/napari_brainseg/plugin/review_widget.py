@@ -46,7 +46,7 @@ class ReviewWidget(ReviewForm):
     """
 
     changed = Signal()
-    """The case, its layer, its workspace or the state of a slice is another one."""
+    """The case, its prediction, its layer, its workspace or the state of a slice is another one."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
@@ -394,6 +394,7 @@ class ReviewWidget(ReviewForm):
         self.strip.clicked.connect(self.go_to)
         self.fill_box.filled.connect(self._filled)
         self.fill_box.replaced.connect(self._give_tools)
+        self.fill_box.replaced.connect(self.changed)
         self.restore_menu.said.connect(self.say)
         self._signals = (self.viewer.dims.events.current_step, self.viewer.layers.selection.events.active)
         for signal in self._signals:
