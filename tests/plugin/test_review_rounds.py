@@ -1,15 +1,19 @@
 """Rounds in the Review tab: what was done, which model is in use, and back again."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QWidget
 
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.ledgers import Effort
 from napari_brainseg.core.model_folders import INFO_FILE
-from napari_brainseg.core.rounds import model_in_use
+from napari_brainseg.core.rounds import adopt, model_in_use
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.core.workspaces import default_workspace
+from napari_brainseg.plugin import review_rounds
 from napari_brainseg.plugin.review_rounds import describe_efforts
 from napari_brainseg.plugin.review_widget import ReviewWidget
 
@@ -87,6 +91,40 @@ def test_a_model_is_adopted_and_gone_back_from_with_a_click(open_tab, workspace,
     panel.back_button.click()
     assert model_in_use(workspace) == "default"
     assert not panel.back_button.isEnabled()
+
+
+def test_what_another_tab_has_adopted_is_seen_when_the_tab_comes_to_front(
+    make_napari_viewer, add_layers, data, workspace, rounds, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    add_layers(viewer, data / "anna")
+    tab = ReviewWidget(viewer)
+    viewer.window.add_dock_widget(tab, name="Review (BrainSeg)")
+    viewer.window.add_dock_widget(QWidget(), name="other", area="right", tabify=True)
+    qtbot.waitUntil(lambda: tab.rounds.in_use.text() == "In use: default.", timeout=10_000)
+    qtbot.wait(1200)  # until nothing is to be refreshed anyway
+    adopt(workspace, rounds[0])
+    assert tab.rounds.in_use.text() == "In use: default."
+    tab.parentWidget().raise_()
+
+    qtbot.waitUntil(lambda: tab.rounds.in_use.text() == "In use: round-1.", timeout=500)
+    tab.close()
+
+
+def test_a_model_chosen_by_hand_is_retrained_and_said(open_tab, monkeypatch, rounds):
+    panel = open_tab().rounds
+    asked = []
+    segment = SimpleNamespace(models=SimpleNamespace(name=str(rounds[1]), is_by_hand=True))
+    train = SimpleNamespace(retrain=lambda *asked_for: asked.append(asked_for))
+    monkeypatch.setattr(review_rounds, "find_tab", lambda _, name: segment if name == "Segment" else None)
+    monkeypatch.setattr(review_rounds, "show_tab", lambda *_: train)
+    panel.refresh()
+    assert panel.in_use.text() == "In use: default. round-2 is chosen in Segment: retraining starts from it."
+    panel.retrain()
+    segment.models.is_by_hand = False
+    panel.retrain()
+
+    assert [model for _, model in asked] == [str(rounds[1]), None]
 
 
 def test_a_damaged_model_is_named(open_tab, rounds):

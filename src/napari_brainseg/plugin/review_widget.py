@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Signal
 from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QDockWidget
 from superqt.utils import qthrottled
 
 from ..core.corrections import Corrections
@@ -63,6 +64,7 @@ class ReviewWidget(ReviewForm):
         self._why_not = f"{NO_IMAGES}."
         self._tasks = Tasks(self)
         self._sees_window = False
+        self._dock: QDockWidget | None = None
         self.restore_menu = RestoreMenu(self.restore_button, self.slice_in_view)
         self.restore_button.setMenu(self.restore_menu)
         self._refresh = qthrottled(self._show, timeout=50, parent=self)
@@ -358,11 +360,20 @@ class ReviewWidget(ReviewForm):
         return bool(super().event(event))
 
     def showEvent(self, event: QShowEvent) -> None:
-        """See the window close, which does not tell its tabs."""
+        """See the window close, which does not tell its tabs, and this tab come to the front."""
         super().showEvent(event)
+        dock = self.parentWidget()
+        if isinstance(dock, QDockWidget) and dock is not self._dock:
+            self._dock = dock
+            dock.visibilityChanged.connect(self._came_to_front)
         if self.window() is not self and not self._sees_window:
             self._sees_window = True
             self.window().installEventFilter(self)
+
+    def _came_to_front(self, is_in_front: bool) -> None:
+        """Look again which model is in use: other tabs change that."""
+        if is_in_front:
+            self.rounds.refresh()
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
         """Save before the window closes."""
