@@ -71,7 +71,9 @@ def test_corrections_allow_retraining_and_their_effort_is_told(open_tab, data, w
     Corrections(workspace, volume).save(mask, [1, 2], seconds=24, model_sha256="ab")
     panel = open_tab().rounds
     assert panel.retrain_button.isEnabled()
-    assert panel.effort.text() == "On another model: 2 slices in 24 s, 12 s and 50 voxels each."
+    assert panel.effort.text() == (
+        "Correcting 2 slices predicted by another model took 24 s: on average 12 s and 50 changed voxels per slice."
+    )
 
 
 def test_a_model_is_adopted_and_gone_back_from_with_a_click(open_tab, workspace, rounds):
@@ -136,6 +138,6 @@ def test_a_damaged_model_is_named(open_tab, rounds):
 def test_effort_is_told_round_by_round():
     told = describe_efforts([Effort("ab", 10, 300, 4000), Effort("", 1, 7, 90)], {"ab": "round-3"})
     assert told.splitlines() == [
-        "On round-3: 10 slices in 5 min, 30 s and 400 voxels each.",
-        "On no model: 1 slice in 7 s, 7 s and 90 voxels each.",
+        "Correcting 10 slices predicted by round-3 took 5 min: on average 30 s and 400 changed voxels per slice.",
+        "Correcting 1 slice that no model predicted took 7 s: 90 changed voxels.",
     ]

@@ -152,15 +152,16 @@ class ReviewRounds(QWidget):
 
 def describe_efforts(found: Sequence[Effort], named: dict[str, str]) -> str:
     """A line per round on what corrections took."""
-    lines = []
-    for effort in found:
-        of = named.get(effort.model_sha256, "another model" if effort.model_sha256 else "no model")
-        each = in_words(effort.seconds / effort.slices) if effort.slices else ""
-        lines.append(
-            f"On {of}: {effort.slices} slice{'s' * (effort.slices != 1)} in {in_words(effort.seconds)}, {each} and "
-            f"{grouped(round(effort.voxels / max(effort.slices, 1)))} voxels each."
-        )
-    return "\n".join(lines)
+    return "\n".join(_describe_effort(effort, named.get(effort.model_sha256, "another model")) for effort in found)
+
+
+def _describe_effort(effort: Effort, model: str) -> str:
+    origin = f"predicted by {model}" if effort.model_sha256 else "that no model predicted"
+    took, changed = in_words(effort.seconds), f"{grouped(round(effort.voxels / effort.slices))} changed voxels"
+    if effort.slices == 1:
+        return f"Correcting 1 slice {origin} took {took}: {changed}."
+    mean = in_words(effort.seconds / effort.slices)
+    return f"Correcting {effort.slices} slices {origin} took {took}: on average {mean} and {changed} per slice."
 
 
 def cells(found: Round) -> list[str]:
