@@ -25,7 +25,7 @@ from napari_brainseg.core.phantom import make_phantom
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
-from napari_brainseg.plugin import autosave
+from napari_brainseg.plugin import autosave, review_widget
 from napari_brainseg.plugin.cases_widget import CasesWidget
 from napari_brainseg.plugin.correction_layer import correction_of
 from napari_brainseg.plugin.edit_tools import GROW
@@ -344,10 +344,13 @@ def test_nothing_is_saved_within_a_stroke(tab, settle, qtbot, workspace, volume)
     assert list(on_disk(workspace, volume).planes) == [2]
 
 
-def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, workspace, volume, settle):
+def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, workspace, volume, settle, monkeypatch):
+    told = []
+    monkeypatch.setattr(review_widget, "show_info", told.append)
     layer = tab.layer
     stroke(layer, 2)
     tab.close()
+    assert told == ["Corrections are locked while the Review tab is closed."]
     assert list(on_disk(workspace, volume).planes) == [2]
     assert not {"N", "Shift+N", "Shift+A", "Shift+F"} & set(map(str, viewer.keymap))
     assert not layer.editable  # nobody would save what is painted or undone now

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Signal
 from qtpy.QtGui import QShowEvent
@@ -423,6 +423,8 @@ class ReviewWidget(ReviewForm):
         self._keys = ViewerKeys(self.viewer, actions)
 
     def _shut_down(self) -> None:
+        if self.session:  # its layer stays, but nobody would save what is painted
+            show_info("Corrections are locked while the Review tab is closed.")
         self._leave()
         if application := QCoreApplication.instance():
             with suppress(TypeError):  # it was disconnected before
