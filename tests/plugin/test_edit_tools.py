@@ -87,14 +87,14 @@ def draw(layer: Labels, *centres: tuple[int, int, int], label: int = 1) -> None:
 @pytest.mark.parametrize(
     ("z", "caption", "expected", "said"),
     [
-        pytest.param(3, FILL, lambda mask: fill_between(mask, 2, 4), "Filled z = 3.", id="in the gap"),
-        pytest.param(2, FILL, lambda mask: fill_between(mask, 2, 4), "Filled z = 3.", id="below the gap"),
-        pytest.param(4, FILL, lambda mask: fill_between(mask, 2, 4), "Filled z = 3.", id="above the gap"),
-        pytest.param(1, SMOOTH, lambda mask: smooth(mask, [1]), "Smoothed slice z = 1.", id="smooth"),
-        pytest.param(1, GROW, lambda mask: grow(mask, [1]), "Grew the tumour in slice z = 1.", id="grow"),
-        pytest.param(4, SHRINK, lambda mask: shrink(mask, [4]), "Shrank the tumour in slice z = 4.", id="shrink"),
-        pytest.param(3, BELOW, lambda mask: copy_slice(mask, 2, 3), "Copied slice z = 2 to z = 3.", id="below"),
-        pytest.param(0, ABOVE, lambda mask: copy_slice(mask, 1, 0), "Copied slice z = 1 to z = 0.", id="above"),
+        pytest.param(3, FILL, lambda mask: fill_between(mask, 2, 4), "Filled slice 4.", id="in the gap"),
+        pytest.param(2, FILL, lambda mask: fill_between(mask, 2, 4), "Filled slice 4.", id="below the gap"),
+        pytest.param(4, FILL, lambda mask: fill_between(mask, 2, 4), "Filled slice 4.", id="above the gap"),
+        pytest.param(1, SMOOTH, lambda mask: smooth(mask, [1]), "Smoothed slice 2.", id="smooth"),
+        pytest.param(1, GROW, lambda mask: grow(mask, [1]), "Grew the tumour in slice 2.", id="grow"),
+        pytest.param(4, SHRINK, lambda mask: shrink(mask, [4]), "Shrank the tumour in slice 5.", id="shrink"),
+        pytest.param(3, BELOW, lambda mask: copy_slice(mask, 2, 3), "Copied slice 3 to slice 4.", id="below"),
+        pytest.param(0, ABOVE, lambda mask: copy_slice(mask, 1, 0), "Copied slice 2 to slice 1.", id="above"),
     ],
 )
 def test_a_button_changes_the_slice_in_view_in_one_step(tools, mask, z, caption, expected, said):
@@ -120,7 +120,7 @@ def test_gaps_on_both_sides_are_filled_together(tools):
     filled = press(tools, FILL)
 
     assert filled.any(axis=(1, 2)).all()
-    assert tools.status.text() == "Filled z = 1 and z = 3 to 4."
+    assert tools.status.text() == "Filled slice 2 and slices 4 to 5."
     tools.layer.undo()
     np.testing.assert_array_equal(tools.layer.data, mask)
 
@@ -313,7 +313,7 @@ def test_an_island_is_removed_by_a_click(canvas, make_tools, mask):
     assert islands(removed) == 2
     assert not removed[1:3, 10:30, 10:30].any()
     np.testing.assert_array_equal(removed[4], mask[4])
-    assert tools.status.text() == "Removed the island at z = 1."
+    assert tools.status.text() == "Removed the island in slice 2."
     assert not tools.buttons[REMOVE].isChecked()
     assert tools.layer.mode == "paint"
     tools.layer.undo()

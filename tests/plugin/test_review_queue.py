@@ -99,7 +99,24 @@ def test_without_a_prediction_the_button_says_so(tab, viewer):
     tab.queue._follow()
     assert not tab.queue.find_button.isEnabled()
     assert tab.queue.find_button.toolTip() == "Segment this case first."
+    assert tab.queue.why_line.text() == "Segment this case first."
+    assert not tab.queue.table.isVisibleTo(tab.queue)  # an empty list says nothing
     tab.queue.scope.setCurrentText(ALL_CASES)
+    assert tab.queue.find_button.isEnabled()
+    assert not tab.queue.why_line.isVisibleTo(tab.queue)
+
+
+@pytest.mark.parametrize("is_correcting", [True, False])
+def test_a_prediction_that_comes_later_lets_slices_be_found(tab, viewer, provenance, is_correcting):
+    images = tab.result.images
+    viewer.layers.remove(tab.result.layer)
+    if is_correcting:
+        tab.correct()
+    assert not tab.queue.find_button.isEnabled()
+    result = ResultLayer(viewer, images, volume_of(images), PostprocessConfig(), provenance)
+    assert tab.queue.find_button.toolTip() == "Wait until the case is segmented."
+    result.end(provenance)
+
     assert tab.queue.find_button.isEnabled()
 
 
@@ -127,8 +144,29 @@ def test_a_search_can_be_stopped_and_leaves_the_former_list(tab, tiny_default, q
     tab.queue.find_button.click()
     assert tab.queue.find_button.text() == "Stop"
     tab.queue.find_button.click()
+    assert tab.queue.find_button.text() == "Stopping..."
+    assert not tab.queue.find_button.isEnabled()
     qtbot.waitUntil(lambda: tab.queue.find_button.text() == FIND, timeout=60_000)
     assert tab.queue.items == former
+
+
+def test_the_bar_counts_cases_that_were_looked_into_and_says_how_long_it_takes(tab, tiny_default, search, monkeypatch):
+    shown = []
+    show = tab.queue._show_progress
+
+    def noting(progress):
+        show(progress)
+        shown.append((tab.queue.bar.maximum(), tab.queue.bar.value(), tab.queue.bar.format()))
+
+    monkeypatch.setattr(tab.queue, "_show_progress", noting)
+    tab.queue.scope.setCurrentText(ALL_CASES)
+    search(tab)
+
+    counted = [value for most, value, _ in shown if most]
+    assert counted == sorted(counted)
+    assert {most for most, *_ in shown} == {0, 4}  # none is counted while cases are looked for
+    assert (4, 0, "%v of %m cases") in shown
+    assert any(value == 2 and words.endswith(" s left") for _, value, words in shown)
 
 
 def test_a_damaged_list_is_named(tab, data, viewer):

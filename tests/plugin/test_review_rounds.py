@@ -1,15 +1,19 @@
 """Rounds in the Review tab: what was done, which model is in use, and back again."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QWidget
 
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.ledgers import Effort
 from napari_brainseg.core.model_folders import INFO_FILE
-from napari_brainseg.core.rounds import model_in_use
+from napari_brainseg.core.rounds import adopt, model_in_use
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.core.workspaces import default_workspace
+from napari_brainseg.plugin import review_rounds
 from napari_brainseg.plugin.review_rounds import describe_efforts
 from napari_brainseg.plugin.review_widget import ReviewWidget
 
@@ -67,7 +71,9 @@ def test_corrections_allow_retraining_and_their_effort_is_told(open_tab, data, w
     Corrections(workspace, volume).save(mask, [1, 2], seconds=24, model_sha256="ab")
     panel = open_tab().rounds
     assert panel.retrain_button.isEnabled()
-    assert panel.effort.text() == "On another model: 2 slices in 24 s, 12 s and 50 voxels each."
+    assert panel.effort.text() == (
+        "Correcting 2 slices predicted by another model took 24 s: on average 12 s and 50 changed voxels per slice."
+    )
 
 
 def test_a_model_is_adopted_and_gone_back_from_with_a_click(open_tab, workspace, rounds):
@@ -89,6 +95,40 @@ def test_a_model_is_adopted_and_gone_back_from_with_a_click(open_tab, workspace,
     assert not panel.back_button.isEnabled()
 
 
+def test_what_another_tab_has_adopted_is_seen_when_the_tab_comes_to_front(
+    make_napari_viewer, add_layers, data, workspace, rounds, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    add_layers(viewer, data / "anna")
+    tab = ReviewWidget(viewer)
+    viewer.window.add_dock_widget(tab, name="Review (BrainSeg)")
+    viewer.window.add_dock_widget(QWidget(), name="other", area="right", tabify=True)
+    qtbot.waitUntil(lambda: tab.rounds.in_use.text() == "In use: default.", timeout=10_000)
+    qtbot.wait(1200)  # until nothing is to be refreshed anyway
+    adopt(workspace, rounds[0])
+    assert tab.rounds.in_use.text() == "In use: default."
+    tab.parentWidget().raise_()
+
+    qtbot.waitUntil(lambda: tab.rounds.in_use.text() == "In use: round-1.", timeout=500)
+    tab.close()
+
+
+def test_a_model_chosen_by_hand_is_retrained_and_said(open_tab, monkeypatch, rounds):
+    panel = open_tab().rounds
+    asked = []
+    segment = SimpleNamespace(models=SimpleNamespace(name=str(rounds[1]), is_by_hand=True))
+    train = SimpleNamespace(retrain=lambda *asked_for: asked.append(asked_for))
+    monkeypatch.setattr(review_rounds, "find_tab", lambda _, name: segment if name == "Segment" else None)
+    monkeypatch.setattr(review_rounds, "show_tab", lambda *_: train)
+    panel.refresh()
+    assert panel.in_use.text() == "In use: default. round-2 is chosen in Segment: retraining starts from it."
+    panel.retrain()
+    segment.models.is_by_hand = False
+    panel.retrain()
+
+    assert [model for _, model in asked] == [str(rounds[1]), None]
+
+
 def test_a_damaged_model_is_named(open_tab, rounds):
     (rounds[0] / INFO_FILE).write_text("{")
     panel = open_tab().rounds
@@ -98,6 +138,6 @@ def test_a_damaged_model_is_named(open_tab, rounds):
 def test_effort_is_told_round_by_round():
     told = describe_efforts([Effort("ab", 10, 300, 4000), Effort("", 1, 7, 90)], {"ab": "round-3"})
     assert told.splitlines() == [
-        "On round-3: 10 slices in 5 min, 30 s and 400 voxels each.",
-        "On no model: 1 slice in 7 s, 7 s and 90 voxels each.",
+        "Correcting 10 slices predicted by round-3 took 5 min: on average 30 s and 400 changed voxels per slice.",
+        "Correcting 1 slice that no model predicted took 7 s: 90 changed voxels.",
     ]

@@ -25,9 +25,10 @@ from napari_brainseg.core.phantom import make_phantom
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
-from napari_brainseg.plugin import autosave
+from napari_brainseg.plugin import autosave, review_widget
 from napari_brainseg.plugin.cases_widget import CasesWidget
 from napari_brainseg.plugin.correction_layer import correction_of
+from napari_brainseg.plugin.edit_tools import GROW
 from napari_brainseg.plugin.layer_metadata import is_edited, kind_of
 from napari_brainseg.plugin.layers import image_layers
 from napari_brainseg.plugin.metrics_widget import MetricsWidget
@@ -186,6 +187,51 @@ def test_a_correction_begins_with_the_prediction_and_the_edits_in_it(
     assert edited_masks(viewer.layers) == []  # nobody would lose anything
 
 
+def test_after_a_restart_slices_are_not_taken_for_predicted_ones_and_follow_a_new_prediction(
+    viewer, tab, case, predicted, open_tab, ready, settle, predict, workspace, volume, qtbot
+):
+    stroke(tab.layer, 2)
+    gone = tab.layer, predicted.layer
+    tab.close()
+    for layer in gone:
+        viewer.layers.remove(layer)
+    again = open_tab(viewer)
+    ready(again)
+    again._show()
+    assert again.start_line.text().endswith(
+        "(1 slice) were found; the other slices start from the manual mask. Segment first to start from the prediction."
+    )
+
+    again.correct()
+    settle(again)
+    assert np.array_equal(again.layer.data[3], case[-1].data[3])
+    assert again.start_line.text() == (
+        "Slices that nobody has reviewed hold the manual mask now. Segment to fill them from a prediction."
+    )
+    assert not again.volume_button.isEnabled()
+    assert again.volume_button.toolTip() == again.start_line.text()
+
+    result = predict(viewer, case[0], predicted.volume)
+    qtbot.waitUntil(lambda: "5 slices filled" in again.done_line.text(), timeout=5000)
+    settle(again)
+    assert np.array_equal(again.layer.data[3], result.predicted[3])
+    assert list(on_disk(workspace, volume).planes) == [2]
+    assert again.start_line.text() == ""
+    assert again.volume_button.isEnabled()
+
+
+def test_corrections_of_the_manual_mask_wait_for_no_prediction(viewer, case, open_tab, ready, settle, qtbot):
+    tab = open_tab(viewer)
+    ready(tab)
+    tab.correct()
+    stroke(tab.layer, 2)
+    settle(tab)
+    assert tab.start_line.text() == ""
+    viewer.layers.remove(tab.layer)
+    ready(tab)
+    qtbot.waitUntil(lambda: tab.start_line.text().endswith("the other slices start from the manual mask."))
+
+
 def test_without_a_prediction_it_begins_with_the_manual_mask(viewer, case, open_tab, ready):
     tab = open_tab(viewer)
     ready(tab)
@@ -298,10 +344,13 @@ def test_nothing_is_saved_within_a_stroke(tab, settle, qtbot, workspace, volume)
     assert list(on_disk(workspace, volume).planes) == [2]
 
 
-def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, workspace, volume, settle):
+def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, workspace, volume, settle, monkeypatch):
+    told = []
+    monkeypatch.setattr(review_widget, "show_info", told.append)
     layer = tab.layer
     stroke(layer, 2)
     tab.close()
+    assert told == ["Corrections are locked while the Review tab is closed."]
     assert list(on_disk(workspace, volume).planes) == [2]
     assert not {"N", "Shift+N", "Shift+A", "Shift+F"} & set(map(str, viewer.keymap))
     assert not layer.editable  # nobody would save what is painted or undone now
@@ -325,7 +374,9 @@ def test_removing_the_layer_saves_and_what_was_saved_is_found_again(
     viewer.layers.remove(tab.layer)
     assert list(on_disk(workspace, volume).planes) == [2]
     ready(tab)
-    qtbot.waitUntil(lambda: "(1 slice) were found." in tab.start_line.text())
+    qtbot.waitUntil(
+        lambda: "(1 slice) were found; the other slices start from the prediction." in tab.start_line.text()
+    )
     assert tab.correct_button.text() == GO_ON
 
     tab.correct_button.click()
@@ -502,6 +553,20 @@ def test_next_goes_through_the_tumour_and_its_neighbours_and_back(viewer, tab, s
     assert tab.slice_in_view() == 3
     tab.step(-1)
     assert tab.slice_in_view() == 4
+
+
+def test_what_is_said_moves_no_button(tab, qtbot):
+    tab.resize(320, 900)
+    tab.show()
+    qtbot.waitUntil(lambda: tab.tools.buttons[GROW].isEnabled())
+    button = tab.tools.buttons[GROW]
+    place = lambda: button.mapTo(tab.widget(), button.rect().topLeft())  # noqa: E731
+    before = place()
+    tab.say("Slice 14 had been accepted: now edited again.")
+    tab.case_button.show()
+    qtbot.wait(50)
+
+    assert place() == before
 
 
 def test_a_click_in_the_strip_goes_there(tab, qtbot):

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +25,9 @@ from napari_brainseg.core.model_folders import INFO_FILE, WEIGHTS_FILE
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.results import RESULT_FILE, SegmentationResult
+from napari_brainseg.core.rounds import adopt
 from napari_brainseg.core.volumes import read_volume
+from napari_brainseg.core.workspaces import default_workspace
 from napari_brainseg.plugin import segment_widget
 from napari_brainseg.plugin.layer_metadata import METADATA
 from napari_brainseg.plugin.segment_form import RUN, STOP, STOPPING
@@ -804,6 +807,30 @@ def test_a_dialog_that_is_cancelled_changes_nothing(tab, monkeypatch):
 
     assert tab.model.value == "default"
     assert tab.status.text() == ""
+
+
+def test_the_model_in_use_where_a_case_comes_from_is_chosen_unless_a_person_has_chosen_another(
+    viewer, tiny_case, add_layers, open_segment_tab, tmp_path, save_tiny_model, tiny_volume
+):
+    used, other = (str(save_tiny_model(tmp_path / name)) for name in ("used", "other"))
+    data = tmp_path / "data"
+    for name in ("bert", "anna"):
+        shutil.copytree(tiny_case, data / name)
+    adopt(default_workspace(data), used)
+    add_layers(viewer, data / "bert")
+    tab = open_segment_tab(viewer)  # as after a restart
+    assert tab.models.name == used
+
+    add_layers(viewer, tiny_case)  # of a data set where no model was adopted
+    assert tab.models.name == "default"
+    add_layers(viewer, tiny_volume)  # of none
+    assert tab.models.name == "default"
+    tab.model.value = used
+    add_layers(viewer, tiny_case)
+    assert tab.models.name == used, "a person has chosen it"
+    tab.models.choose(other)
+    add_layers(viewer, data / "anna")
+    assert tab.models.name == used
 
 
 def test_a_chosen_folder_is_used(tab, tmp_path, save_tiny_model, monkeypatch, finish, tiny_volume):

@@ -27,7 +27,7 @@ from napari_brainseg.plugin.train_form import FROM_NOTHING
 from napari_brainseg.plugin.train_outcome import TrainOutcome, compare, sentence
 from napari_brainseg.plugin.train_plan import TrainingCost
 from napari_brainseg.plugin.train_previews import TrainPreviews, draw_preview
-from napari_brainseg.plugin.train_run_page import STOP, STOPPING
+from napari_brainseg.plugin.train_run_page import IN_USE, STOP, STOPPING, USE
 from napari_brainseg.plugin.train_watch import RunReader
 from napari_brainseg.plugin.train_widget import TrainWidget
 
@@ -404,9 +404,16 @@ def test_use_this_model_chooses_it_in_the_segment_tab_and_replaces_nothing(
         tab.run_page.use_button.click()
         segment = viewer.window.dock_widgets["Segment (BrainSeg)"]
         qtbot.waitUntil(lambda: "Loading" not in segment.device_line.text(), timeout=30_000)
+        assert segment.models.name == str(folder)
+        assert "default" in segment.model.choices
+        assert tab.run_page.use_button.text() == IN_USE
+        assert not tab.run_page.use_button.isEnabled()
 
-    assert segment.models.name == str(folder)
-    assert "default" in segment.model.choices
+        segment.models.choose("default")
+        tab._came_to_front()
+        assert tab.run_page.use_button.text() == USE
+        assert tab.run_page.use_button.isEnabled()
+        qtbot.waitUntil(lambda: "Loading" not in segment.device_line.text(), timeout=30_000)
 
 
 def test_report_and_folder_are_opened(watch, make_run, monkeypatch):

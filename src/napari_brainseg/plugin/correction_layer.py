@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from ..core.corrections import Corrections
-from ..core.ledgers import TRUE_STATES, ReviewState
+from ..core.ledgers import TRUE_STATES, CaseLedger, ReviewState
 from ..core.masks import Mask
 from ..core.volumes import Array, Volume
 from .layer_metadata import note, notes, role_of, volume_of
@@ -61,6 +61,11 @@ def find_start(layers: Sequence[Layer], images: Image, volume: Volume) -> Start:
     return Start("an empty mask", empty, empty)
 
 
+def was_predicted(ledger: CaseLedger) -> bool:
+    """Whether corrections of a case were begun from a prediction."""
+    return any(review.model_sha256 for review in ledger.slices.values() if review.state != "auto")
+
+
 def manual_layer(layers: Sequence[Layer], volume: Volume) -> Labels | None:
     """The manual mask of a case, if it is in the viewer."""
     found = (layer for layer in reversed(layers) if role_of(layer) == "manual" and volume_of(layer) is volume)
@@ -106,6 +111,8 @@ class CorrectionLayer:
         """What each slice is compared with, unless that is on disk."""
         self.models = [start.model_sha256] * len(self.predicted)
         """Weights that predicted it, slice by slice."""
+        self.start = start.words
+        """What a slice is called that neither a person nor a prediction has changed since."""
         self._predictions: list[tuple[Mask, str]] = [(start.predicted, start.model_sha256)]
         self.saved = start.predicted.copy()
         """The mask as it is on disk, and as predicted where nothing is."""
@@ -128,6 +135,12 @@ class CorrectionLayer:
     def is_shown(self) -> bool:
         """Whether the layer is still in the viewer."""
         return self.layer in self._viewer.layers
+
+    @property
+    def lacks_prediction(self) -> bool:
+        """Whether some slices that nobody has reviewed come from no prediction, though the corrected ones do."""
+        unpredicted = any(not sha and self.state(z) == "auto" for z, sha in enumerate(self.models))
+        return unpredicted and was_predicted(self.corrections.ledger)
 
     def is_of(self, images: Image) -> bool:
         """Whether it corrects these images, or others of the same case."""

@@ -15,6 +15,7 @@ from ..core.volumes import Array
 from .buttons import allow, make_button, side_by_side
 from .clicks import NextClick
 from .columns import stack, text_line
+from .layer_metadata import volume_of
 from .sentences import as_sentence
 from .slice_view import slice_in_view
 from .snapping import SnappingBrush
@@ -194,6 +195,11 @@ class EditTools(QWidget):
     def _slice_in_view(self) -> int:
         return slice_in_view(self.viewer, self.layer)
 
+    def _number(self, z: int) -> int:
+        """Number by which a person knows a slice, as in file names and the rest of the tab."""
+        volume = volume_of(self.layer) if self.layer else None
+        return volume.slice_numbers[z] if volume else z + 1
+
     def _gaps(self, mask: Mask) -> list[tuple[int, int]]:
         """The gaps that the slice in view lies in or borders on: after drawing at a gap's end one may fill it."""
         z = self._slice_in_view()
@@ -217,16 +223,20 @@ class EditTools(QWidget):
 
     def _edit_slice(self, edit: Callable[[Mask, list[int]], Mask], done: str) -> None:
         z = self._slice_in_view()
-        self._edit(lambda mask: edit(mask, [z]), f"{done} slice z = {z}.")
+        self._edit(lambda mask: edit(mask, [z]), f"{done} slice {self._number(z)}.")
 
     def _copy_from(self, step: int) -> None:
         z = self._slice_in_view()
-        self._edit(lambda mask: copy_slice(mask, z + step, z), f"Copied slice z = {z + step} to z = {z}.")
+        done = f"Copied slice {self._number(z + step)} to slice {self._number(z)}."
+        self._edit(lambda mask: copy_slice(mask, z + step, z), done)
 
     def _fill(self) -> None:
         gaps = self._gaps(self._mask())
         ends = ((first + 1, last - 1) for first, last in gaps)
-        filled = " and ".join(f"z = {low}" + (f" to {high}" if low < high else "") for low, high in ends)
+        filled = " and ".join(
+            f"slice {self._number(low)}" if low == high else f"slices {self._number(low)} to {self._number(high)}"
+            for low, high in ends
+        )
         self._edit(lambda mask: reduce(lambda so_far, gap: fill_between(so_far, *gap), gaps, mask), f"Filled {filled}.")
 
     def _toggle_click(self, caption: str) -> None:
@@ -250,7 +260,8 @@ class EditTools(QWidget):
 
     def _island_clicked(self, caption: str, point: Point) -> None:
         edit, done = (remove_island, "Removed") if caption == REMOVE else (keep_island, "Kept only")
-        self._edit(lambda mask: edit(mask, point), f"{done} the island at z = {point[0]}.")
+        number = self._number(self._slice_in_view())
+        self._edit(lambda mask: edit(mask, point), f"{done} the island in slice {number}.")
 
     # the brush
 

@@ -42,6 +42,8 @@ class ModelPicker:
     ) -> None:
         self.name = DEFAULT_MODEL
         """The chosen shipped model or model folder."""
+        self.is_by_hand = False
+        """Whether a person has chosen it, so that the model in use of another data set does not replace it."""
         self.info: ModelInfo | None = None
         """What was last read of it."""
         self._box, self._line = box, line
@@ -49,14 +51,14 @@ class ModelPicker:
         self._settings = preferences()
         box.changed.connect(self._chosen)
 
-    def choose(self, name: str) -> None:
-        """Use a shipped model or a model folder from now on."""
+    def choose(self, name: str, *, by_hand: bool = False) -> None:
+        """Use a shipped model or a model folder from now on; `by_hand` says that a person has chosen it."""
         try:
             self.info = read_model_info(name)
         except (OSError, ValueError) as error:
             self._on_error(error)
         else:
-            self.name = name
+            self.name, self.is_by_hand = name, by_hand
             self._line.setText(_describe(self.info))
             if name != DEFAULT_MODEL:
                 others = [folder for folder in self._recent() if folder != name]
@@ -93,7 +95,7 @@ class ModelPicker:
         if name == _CHOOSE:
             name = QFileDialog.getExistingDirectory(self._box.native, "Choose a model folder")
         if name:
-            self.choose(name)
+            self.choose(name, by_hand=True)
         else:
             self.refresh()
 

@@ -31,7 +31,7 @@ class RefillBox(QCheckBox):
     filled = Signal(object, object)
     """How many slices hold the new prediction now, and those of them that had been edited."""
     replaced = Signal()
-    """Another prediction belongs to the images."""
+    """Another prediction belongs to the images, or it has just become complete."""
 
     def __init__(self, viewer: "ViewerModel") -> None:
         super().__init__("Fill only unreviewed slices")
@@ -73,6 +73,7 @@ class RefillBox(QCheckBox):
 
     def _segmented(self) -> None:
         self._is_new = True
+        self.replaced.emit()
         self._soon.start(0)  # once the Segment tab is done with it
 
     def _remade(self) -> None:

@@ -119,11 +119,14 @@ class ReviewForm(Column):
         why_fixed = "Remove the correction layer first; what is saved stays." if is_correcting else None
         self.place.allow(why_fixed if self.case.source else "Open a case first.")
 
-    def allow_actions(self, *, accepted: bool, flagged: bool, all_accepted: bool, why_no_step: str | None) -> None:
+    def allow_actions(
+        self, *, accepted: bool, flagged: bool, all_accepted: bool, why_no_step: str | None, why_not_all: str
+    ) -> None:
         """Let the buttons say what they do for this slice."""
         self.accept_button.setText(WITHDRAW if accepted else ACCEPT)
         self.flag_button.setText(UNFLAG if flagged else FLAG)
         self.volume_button.setText(WITHDRAW_ALL if all_accepted else ACCEPT_ALL)
+        allow(self.volume_button, why_not_all, TOOLTIPS["volume"])
         allow(self.next_button, why_no_step, TOOLTIPS["next"])
         allow(self.back_button, why_no_step, TOOLTIPS["back"])
 
@@ -148,7 +151,8 @@ class ReviewForm(Column):
         session.addLayout(buttons)
         again = text_line("What becomes of this mask when the Segment tab makes a new prediction.")
         again.setText("When the case is segmented again:")
-        for part in (self.done_line, self.case_button, self.tools, again, self.fill_box):
+        # What comes and goes stands below the tools: they must not move away from under the mouse.
+        for part in (self.tools, self.done_line, self.case_button, again, self.fill_box):
             session.addWidget(part)
         who = QWidget()
         form = QFormLayout(who)

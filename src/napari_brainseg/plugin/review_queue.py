@@ -1,5 +1,6 @@
 """What to correct next, over the case or the whole data set, as a list in the Review tab."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
 
 from ..core.cases import find_cases, patient_of
 from ..core.config import QueueConfig, SegmentConfig
+from ..core.durations import in_words
 from ..core.ledgers import TRUE_STATES
 from ..core.progress import Progress
 from ..core.queues import QueueItem, rank_slices, read_queue, write_queue
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from .review_widget import ReviewWidget
 
 THIS_CASE, ALL_CASES = "This case", "All cases"
-FIND, STOP = "Find slices to correct", "Stop"
+FIND, STOP, STOPPING = "Find slices to correct", "Stop", "Stopping..."
 _TOOLTIP = "Rank the slices by what speaks against them: doubt, mirror image, neighbours, manual mask."
 _TABLE = "Slices to correct, the most rewarding first; a click goes there."
 
@@ -54,6 +56,8 @@ class ReviewQueue(QWidget):
         self._review = review
         self._settings = preferences()
         self._tasks = Tasks(self)
+        self._started = 0.0
+        """When the first case was begun with."""
         self._wanted: QueueItem | None = None
         """Where to go once its case is open."""
         self.scope = QComboBox()
@@ -63,11 +67,14 @@ class ReviewQueue(QWidget):
         self.bar = QProgressBar()
         self.bar.setToolTip("Cases that were looked into.")
         self.bar.hide()
+        self.why_line = text_line("Why nothing can be looked for.")
         self.line = text_line("What was found.")
         self.table = RowTable(_TABLE, most=7, wide=1, selectable=True)
+        self.table.hide()  # until there is something in it
         self.table.cellClicked.connect(lambda row, _: self.go_to(self.items[row]))
         self.table.cellActivated.connect(lambda row, _: self.go_to(self.items[row]))
-        stack(self, side_by_side(self.scope, self.find_button, stretch=(0, 1)), self.table, self.line, self.bar)
+        search = side_by_side(self.scope, self.find_button, stretch=(0, 1))
+        stack(self, search, self.why_line, self.table, self.line, self.bar)
         self.scope.currentTextChanged.connect(lambda _: self._update())
         review.changed.connect(self._follow)
         self._read_stored()
@@ -77,6 +84,7 @@ class ReviewQueue(QWidget):
         """Look for slices to correct, or stop looking."""
         if "find" in self._tasks:
             self._tasks["find"].stop()
+            self._update()
             return
         result = self._review.result
         if self.scope.currentText() == ALL_CASES:
@@ -118,6 +126,7 @@ class ReviewQueue(QWidget):
             returned=self._found,
             failed=lambda error: self._say(as_sentence(error)),
         )
+        self._started = 0.0
         self.bar.setRange(0, 0)
         self._update()
 
@@ -127,9 +136,17 @@ class ReviewQueue(QWidget):
         self._update()
 
     def _show_progress(self, progress: Progress) -> None:
+        if progress.total and not self._started:
+            self._started = time.monotonic()
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
-        self.bar.setFormat("%v of %m cases")
+        self.bar.setFormat(f"%v of %m cases{self._left(progress)}")
+
+    def _left(self, progress: Progress) -> str:
+        if not progress.done:
+            return ""
+        seconds = (time.monotonic() - self._started) / progress.done * (progress.total - progress.done)
+        return f", {in_words(seconds)} left"
 
     def _found(self, found: "FoundQueue") -> None:
         self._show(found.items)
@@ -183,17 +200,23 @@ class ReviewQueue(QWidget):
                 cell.setFont(font)
 
     def _update(self) -> None:
-        is_busy = "find" in self._tasks
-        self.bar.setVisible(is_busy)
-        self.find_button.setText(STOP if is_busy else FIND)
-        allow(self.find_button, None if is_busy else self._why_not(), _TOOLTIP)
+        task = self._tasks.get("find")
+        is_stopping = task is not None and task.stopping
+        why_not = self._why_not() if task is None else ""
+        self.bar.setVisible(task is not None)
+        self.why_line.setText(why_not)
+        self.why_line.setVisible(bool(why_not))
+        self.find_button.setText(FIND if task is None else STOPPING if is_stopping else STOP)
+        allow(self.find_button, "The slices at hand are finished first." if is_stopping else why_not, _TOOLTIP)
 
-    def _why_not(self) -> str | None:
+    def _why_not(self) -> str:
         if self.scope.currentText() == ALL_CASES:
-            return None if self._data_folder() else "Open a folder in the Cases tab first."
+            return "" if self._data_folder() else "Open a folder in the Cases tab first."
         if self._review.corrections is None:
             return "Open a case first."
-        return None if self._review.result else "Segment this case first."
+        if self._review.result is None:
+            return "Segment this case first."
+        return "Wait until the case is segmented." if self._review.result.is_filling else ""
 
     def _data_folder(self) -> Path | None:
         folder = str(self._settings.value(CASES_FOLDER, ""))
@@ -225,7 +248,8 @@ def _find_in_all(folder: Path, workspace: Workspace, task: Task) -> "FoundQueue"
     from ..core.models import load_model
     from ..core.queue_search import find_queue
 
-    cases = [case for case in find_cases(folder, on_progress=task.report) if case.error is None]
+    scan = Progress("looking for cases", 0, 0)  # how long that takes says nothing of the segmenting after it
+    cases = [case for case in find_cases(folder, on_progress=lambda _: task.report(scan)) if case.error is None]
     model = load_model(model_in_use(workspace))
     found = find_queue(cases, model, workspace, QueueConfig(), SegmentConfig(), on_progress=task.report)
     with workspace.locked("queue"):

@@ -1,6 +1,7 @@
 """Rounds of correcting and retraining in the Review tab: effort, what each model brought, which one is in use."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
@@ -11,7 +12,7 @@ from ..core.durations import in_words
 from ..core.ledgers import Effort, efforts, read_ledgers
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.rounds import Round, adopt, find_rounds, model_in_use, name_models, roll_back
-from ..core.words import counted, grouped
+from ..core.words import grouped
 from .buttons import allow, make_button, side_by_side
 from .columns import stack, text_line
 from .row_table import RowTable
@@ -74,7 +75,10 @@ class ReviewRounds(QWidget):
             return
         self.effort.setText(describe_efforts(efforts(ledgers), name_models(workspace) if workspace else {}))
         self.effort.setVisible(bool(self.effort.text()))
-        self.in_use.setText(f"In use: {next((r.folder.name for r in self.rounds if r.is_used), used)}.")
+        in_use = f"In use: {Path(used).name}."
+        if (chosen := self._chosen_by_hand()) and chosen != used:
+            in_use += f" {Path(chosen).name} is chosen in Segment: retraining starts from it."
+        self.in_use.setText(in_use)
         self._fill()
         self._update()
 
@@ -87,7 +91,8 @@ class ReviewRounds(QWidget):
         if (data := self._review.place.data_folder) is not None:
             if self._review.session:
                 self._review.session.autosave.flush()
-            show_tab(self._review.viewer, "Train").retrain(data)
+            train = show_tab(self._review.viewer, "Train")
+            train.retrain(data, self._chosen_by_hand())
 
     def adopt(self) -> None:
         """Use the selected model from now on."""
@@ -99,6 +104,11 @@ class ReviewRounds(QWidget):
         """Use the former model again."""
         if workspace := self._review.workspace:
             self._change(lambda: roll_back(workspace))
+
+    def _chosen_by_hand(self) -> str | None:
+        """What a person has chosen in the Segment tab in place of the model in use."""
+        segment = find_tab(self._review.viewer, "Segment")
+        return str(segment.models.name) if segment is not None and segment.models.is_by_hand else None
 
     def _change(self, change: "Callable[[], object]") -> None:
         try:
@@ -142,15 +152,16 @@ class ReviewRounds(QWidget):
 
 def describe_efforts(found: Sequence[Effort], named: dict[str, str]) -> str:
     """A line per round on what corrections took."""
-    lines = []
-    for effort in found:
-        of = named.get(effort.model_sha256, "another model" if effort.model_sha256 else "no model")
-        each = in_words(effort.seconds / effort.slices) if effort.slices else ""
-        lines.append(
-            f"On {of}: {counted(effort.slices, 'slice')} in {in_words(effort.seconds)}, {each} and "
-            f"{grouped(round(effort.voxels / max(effort.slices, 1)))} voxels each."
-        )
-    return "\n".join(lines)
+    return "\n".join(_describe_effort(effort, named.get(effort.model_sha256, "another model")) for effort in found)
+
+
+def _describe_effort(effort: Effort, model: str) -> str:
+    origin = f"predicted by {model}" if effort.model_sha256 else "that no model predicted"
+    took, changed = in_words(effort.seconds), f"{grouped(round(effort.voxels / effort.slices))} changed voxels"
+    if effort.slices == 1:
+        return f"Correcting 1 slice {origin} took {took}: {changed}."
+    mean = in_words(effort.seconds / effort.slices)
+    return f"Correcting {effort.slices} slices {origin} took {took}: on average {mean} and {changed} per slice."
 
 
 def cells(found: Round) -> list[str]:

@@ -83,12 +83,12 @@ def describe_case(ledger: CaseLedger, slices: int) -> str:
 
 
 def describe_saved(ledger: CaseLedger) -> str:
-    """One line on what was done with a case before; empty if that is nothing."""
+    """What was done with a case before, without a full stop; empty if that is nothing."""
     done = [review for review in ledger.slices.values() if review.state != "auto"]
     if not done:
         return ""
     last = datetime.fromisoformat(max(review.time for review in done))
-    return f"Corrections of {moment(last)} ({counted(len(done), 'slice')}) were found."
+    return f"Corrections of {moment(last)} ({counted(len(done), 'slice')}) were found"
 
 
 def _voxels(count: int) -> str:

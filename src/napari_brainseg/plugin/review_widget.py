@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any
 
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Signal
 from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QDockWidget
 from superqt.utils import qthrottled
 
 from ..core.corrections import Corrections
@@ -18,7 +19,7 @@ from ..core.volumes import Volume
 from ..core.words import counted
 from ..core.workspaces import Workspace
 from .columns import folded
-from .correction_layer import CorrectionLayer, correction_of, find_start
+from .correction_layer import CorrectionLayer, correction_of, find_start, was_predicted
 from .image_picker import NO_IMAGES
 from .restore_menu import RestoreMenu
 from .result_layer import ResultLayer, find_result
@@ -33,6 +34,7 @@ from .task import Tasks
 from .viewer_keys import ViewerKeys
 
 NEXT, RETRAINING = "What to correct next", "Retrain"
+_SEGMENT_FIRST = "Segment first to start from the prediction."
 _LOOKING = "Looking for corrections..."
 
 
@@ -46,7 +48,7 @@ class ReviewWidget(ReviewForm):
     """
 
     changed = Signal()
-    """The case, its layer, its workspace or the state of a slice is another one."""
+    """The case, its prediction, its layer, its workspace or the state of a slice is another one."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
@@ -63,6 +65,7 @@ class ReviewWidget(ReviewForm):
         self._why_not = f"{NO_IMAGES}."
         self._tasks = Tasks(self)
         self._sees_window = False
+        self._dock: QDockWidget | None = None
         self.restore_menu = RestoreMenu(self.restore_button, self.slice_in_view)
         self.restore_button.setMenu(self.restore_menu)
         self._refresh = qthrottled(self._show, timeout=50, parent=self)
@@ -312,6 +315,7 @@ class ReviewWidget(ReviewForm):
             flagged=states[z] == "flagged",
             all_accepted="accepted" in states and not {"auto", "edited"} & set(states),
             why_no_step=why_no_step,
+            why_not_all=self._describe_lack(),
         )
         is_done = not waiting and any(state != "auto" for state in states)
         self.case_button.setVisible(is_done and self._cases() is not None)
@@ -321,11 +325,23 @@ class ReviewWidget(ReviewForm):
     def _describe_start(self) -> str:
         if self._images is None:
             return "Open a case and segment it; its mask can be corrected here."
-        if self.session or self._why_not or not (self.volume and self.corrections):
-            return "" if self.session else self._why_not
-        if words := describe_saved(self.corrections.ledger):
-            return words
-        return f"Starts from {find_start(self.viewer.layers, self._images, self.volume).words}."
+        if self.session:
+            return self._describe_lack()
+        if self._why_not or not (self.volume and self.corrections):
+            return self._why_not
+        start, ledger = find_start(self.viewer.layers, self._images, self.volume), self.corrections.ledger
+        if not (words := describe_saved(ledger)):
+            return f"Starts from {start.words}."
+        segment_first = was_predicted(ledger) and not start.model_sha256
+        return f"{words}; the other slices start from {start.words}." + f" {_SEGMENT_FIRST}" * segment_first
+
+    def _describe_lack(self) -> str:
+        """Say that slices which are not reviewed are not what they were when correcting began; empty if they are."""
+        assert self.session
+        correction = self.session.correction
+        if not correction.lacks_prediction:
+            return ""
+        return f"Slices that nobody has reviewed hold {correction.start} now. Segment to fill them from a prediction."
 
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
@@ -345,11 +361,20 @@ class ReviewWidget(ReviewForm):
         return bool(super().event(event))
 
     def showEvent(self, event: QShowEvent) -> None:
-        """See the window close, which does not tell its tabs."""
+        """See the window close, which does not tell its tabs, and this tab come to the front."""
         super().showEvent(event)
+        dock = self.parentWidget()
+        if isinstance(dock, QDockWidget) and dock is not self._dock:
+            self._dock = dock
+            dock.visibilityChanged.connect(self._came_to_front)
         if self.window() is not self and not self._sees_window:
             self._sees_window = True
             self.window().installEventFilter(self)
+
+    def _came_to_front(self, is_in_front: bool) -> None:
+        """Look again which model is in use: other tabs change that."""
+        if is_in_front:
+            self.rounds.refresh()
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
         """Save before the window closes."""
@@ -381,6 +406,7 @@ class ReviewWidget(ReviewForm):
         self.strip.clicked.connect(self.go_to)
         self.fill_box.filled.connect(self._filled)
         self.fill_box.replaced.connect(self._give_tools)
+        self.fill_box.replaced.connect(self.changed)
         self.restore_menu.said.connect(self.say)
         self._signals = (self.viewer.dims.events.current_step, self.viewer.layers.selection.events.active)
         for signal in self._signals:
@@ -398,6 +424,8 @@ class ReviewWidget(ReviewForm):
         self._keys = ViewerKeys(self.viewer, actions)
 
     def _shut_down(self) -> None:
+        if self.session:  # its layer stays, but nobody would save what is painted
+            show_info("Corrections are locked while the Review tab is closed.")
         self._leave()
         if application := QCoreApplication.instance():
             with suppress(TypeError):  # it was disconnected before

@@ -14,6 +14,7 @@ from superqt.utils import qdebounced
 from ..core.config import SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.progress import Progress
+from ..core.rounds import model_in_use
 from ..core.volumes import Volume
 from .buttons import allow, copy_text
 from .commands import segment_command
@@ -32,6 +33,7 @@ from .sources import set_spacing
 from .tabs import is_closing, show_tab
 from .task import Task, Tasks
 from .viewer_keys import ViewerKeys
+from .workspace_choice import data_folder_of, workspace_for
 
 if TYPE_CHECKING:
     from ..core.results import SegmentationProvenance
@@ -55,6 +57,8 @@ class SegmentWidget(SegmentForm):
         super().__init__()
         self.viewer = viewer
         self._filling: ResultLayer | None = None
+        self._chosen: Image | None = None
+        """The images that are chosen."""
         self._segmenting: Image | None = None
         """The images of the run under way."""
         self._kept = ""
@@ -69,7 +73,8 @@ class SegmentWidget(SegmentForm):
         self.explain.serve(viewer, self._to_explain)
         self._connect()
         self.picker.follow()
-        self.models.choose(DEFAULT_MODEL)
+        if self.models.info is None:
+            self.models.choose(DEFAULT_MODEL)
 
     @property
     def result(self) -> ResultLayer | None:
@@ -258,10 +263,26 @@ class SegmentWidget(SegmentForm):
         if closed or (self._filling and not self._filling.is_shown):
             self.stop()
         self.results.show(self.picker.image)
+        if self.picker.image is not self._chosen:
+            self._chosen = self.picker.image
+            self._use_model_of_case()
         self.images_line.setText(self.picker.left_out)
         self.images_line.setVisible(bool(self.picker.left_out))
         self._enable_buttons()
         self._describe_device()
+
+    def _use_model_of_case(self) -> None:
+        """Turn to the model in use where the case comes from, unless a person has chosen another one."""
+        folder = data_folder_of(volume_of(self._chosen)) if self._chosen else None
+        if folder is None or self.models.is_by_hand:
+            return
+        try:
+            used = model_in_use(workspace_for(folder))
+        except ValueError as error:
+            self._fail(error)
+            return
+        if used != self.models.name:
+            self.models.choose(used)
 
     def _enable_buttons(self) -> None:
         stopping = self.is_running and self._tasks["segment"].stopping

@@ -46,6 +46,7 @@ def show_tab(viewer: "napari.Viewer", name: str) -> Any:
         contribution = next(widget for widget in manifest.contributions.widgets if widget.display_name == name)
         widget: Any = contribution.get_callable()(viewer)
         viewer.window.add_dock_widget(widget, name=_full_name(name), area="right", tabify=True)
+        _put_in_order(viewer, name, [widget.display_name for widget in manifest.contributions.widgets])
     for other in manifest.contributions.widgets:  # also those that napari's own menu has docked
         if (dock := _dock_of(viewer, other.display_name)) is not None:
             dock.setWindowTitle(other.display_name)
@@ -70,6 +71,15 @@ def raise_tab(viewer: "napari.Viewer", name: str) -> None:
 def is_closing(tab: QWidget, event: QEvent) -> bool:
     """Whether an event of a tab says that it is being closed, or taken out of the window for good."""
     return event.type() == QEvent.Type.Close or (event.type() == QEvent.Type.ParentChange and tab.parent() is None)
+
+
+def _put_in_order(viewer: "napari.Viewer", name: str, order: list[str]) -> None:
+    """Put a tab that was docked just now, behind all others, before those that follow it in the order of work."""
+    dock, window = _dock_of(viewer, name), viewer.window._qt_window
+    for later in order[order.index(name) + 1 :]:
+        other = _dock_of(viewer, later)
+        if other is not None and other in window.tabifiedDockWidgets(dock):
+            window.tabifyDockWidget(dock, other)
 
 
 def _full_name(name: str) -> str:

@@ -16,6 +16,7 @@ from .train_previews import TrainPreviews
 from .train_watch import RunView
 
 STOP, STOPPING = "Stop", "Stopping..."
+USE, IN_USE = "Use this model", "In use"
 
 
 class TrainRunPage(QWidget):
@@ -34,7 +35,7 @@ class TrainRunPage(QWidget):
         self.stop_button = make_button(STOP)
         make_primary(self.stop_button)
         self.outcome = TrainOutcome()
-        self.use_button = make_button("Use this model")
+        self.use_button = make_button(USE)
         make_primary(self.use_button)
         self.resume_button = make_button("Resume")
         self.curves = TrainCurves()
@@ -60,8 +61,8 @@ class TrainRunPage(QWidget):
             side_by_side(self.copy_button, self.new_button, stretch=(1, 1)),
         )
 
-    def show_view(self, view: RunView, *, stopping: bool) -> None:
-        """Show a run as it is now; `stopping` says that a stop was asked for."""
+    def show_view(self, view: RunView, *, stopping: bool, is_used: bool = False) -> None:
+        """Show a run as it is now, whether a stop was asked for, and whether its model is in use already."""
         self.title.setText(view.folder.name)
         self.title.setToolTip(str(view.folder))
         self.about_line.setText(_about(view))
@@ -71,6 +72,9 @@ class TrainRunPage(QWidget):
         self.outcome.show_model(None if view.is_under_way else view.info)
         self.previews.show_previews(view.previews)
         self._enable(view, stopping=stopping)
+        self.use_button.setText(IN_USE if is_used else USE)
+        tooltip = "Choose this model in the Segment tab; the former one stays in the list there."
+        allow(self.use_button, "Segment and the next retraining use this model." if is_used else None, tooltip)
 
     def _show_bars(self, view: RunView) -> None:
         state = view.state
@@ -99,7 +103,6 @@ class TrainRunPage(QWidget):
             else "Finish the step at hand, save what was learned, and end; it can be resumed."
         )
         self.use_button.setVisible(has_model and not is_under_way)
-        self.use_button.setToolTip("Choose this model in the Segment tab; the former one stays in the list there.")
         self.resume_button.setVisible(view.status in ("stopped", "failed") and view.run is not None)
         self.resume_button.setToolTip(_resume_words(view))
         allow(

@@ -96,10 +96,10 @@ class TrainSetup(TrainForm):
             return as_sentence(error)
         return ""
 
-    def retrain(self, folder: Path) -> None:
-        """Set up the training of the model in use on what is corrected of a folder's cases."""
+    def retrain(self, folder: Path, model: str | None = None) -> None:
+        """Set up the training of a model, else of the one in use, on what is corrected of a folder's cases."""
         self.source.value = FROM_MODEL
-        self.models.choose(model_in_use(workspace_for(folder)))
+        self.models.choose(model or model_in_use(workspace_for(folder)))
         self.patients.retrain(folder)
 
     def refresh(self) -> None:

@@ -12,13 +12,13 @@ from qtpy.QtCore import QEvent, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QWidget
 
-from ..core.rounds import adopt, workspace_of
+from ..core.rounds import adopt, model_in_use, workspace_of
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
 from .buttons import copy_text
 from .columns import Column
 from .preferences import preferences
 from .sentences import as_sentence
-from .tabs import is_closing, show_tab
+from .tabs import find_tab, is_closing, show_tab
 from .task import Tasks
 from .train_command import TrainingRequest, resume_arguments
 from .train_farewell import CloseQuestion, ask
@@ -119,18 +119,20 @@ class TrainWidget(Column):
         """Choose the model that came of the run in the Segment tab, and adopt it if it belongs to a workspace."""
         if self.view is None or self.view.info is None:
             return
+        workspace = workspace_of(self.view.folder)
         try:
-            if workspace := workspace_of(self.view.folder):
+            if workspace:
                 adopt(workspace, self.view.folder)
         except (OSError, ValueError) as error:
             self._fail(error)
-        show_tab(self.viewer, "Segment").models.choose(str(self.view.folder))
+        show_tab(self.viewer, "Segment").models.choose(str(self.view.folder), by_hand=workspace is None)
+        self._show_page()
 
-    def retrain(self, folder: Path) -> None:
-        """Set up the training of the model in use on corrected cases; a training under way stays in view."""
+    def retrain(self, folder: Path, model: str | None = None) -> None:
+        """Set up the training of a model, else of the one in use, on corrected cases; one under way stays in view."""
         if not self.is_under_way:
             self.set_up()
-            self.setup.retrain(folder)
+            self.setup.retrain(folder, model)
 
     def set_up(self) -> None:
         """Leave the run, which is over, and set up another one."""
@@ -164,6 +166,8 @@ class TrainWidget(Column):
         """Take the folder that is open in the Cases tab by now."""
         if is_in_front and self._reader is None:
             self.setup.refresh()
+        elif is_in_front:
+            self._show_page()  # another model may be in use by now
 
     def _is_followed(self) -> bool:
         """Whether a training is under way and this tab, not closed yet, follows it."""
@@ -206,8 +210,18 @@ class TrainWidget(Column):
         self.run_page.setVisible(view is not None)
         if view is None:
             return
-        self.run_page.show_view(view, stopping=self._stopping)
+        self.run_page.show_view(view, stopping=self._stopping, is_used=self._is_used(view.folder))
         self._show_curves(view)
+
+    def _is_used(self, folder: Path) -> bool:
+        """Whether a model is the one in use of its workspace, if it has one, and the one that Segment uses."""
+        segment, workspace = find_tab(self.viewer, "Segment"), workspace_of(folder)
+        names = [segment.models.name] if segment is not None else []
+        try:
+            names += [model_in_use(workspace)] if workspace else []
+        except ValueError:  # which is told once the model is to be used
+            return False
+        return set(names) == {str(folder)}
 
     def _show_curves(self, view: RunView) -> None:
         epochs = view.state.epochs if view.state else len(view.history)

@@ -70,12 +70,8 @@ class WorkspaceChoice(QWidget):
 
     @property
     def data_folder(self) -> Path | None:
-        """The data set that a case belongs to: that of the Cases tab if it lies there; None if it is no file."""
-        if self._volume is None or self._volume.source is None:
-            return None
-        source, listed = self._volume.source.absolute(), str(self._settings.value(CASES_FOLDER, ""))
-        folder = Path(listed).absolute() if listed else source.parent
-        return folder if folder in source.parents else source.parent
+        """See `data_folder_of`."""
+        return data_folder_of(self._volume)
 
     def _say(self) -> None:
         if self.workspace:
@@ -93,6 +89,15 @@ class WorkspaceChoice(QWidget):
                 self.choose(folder)
             except (OSError, ValueError) as error:
                 self.failed.emit(error)
+
+
+def data_folder_of(volume: Volume | None) -> Path | None:
+    """The data set that a case belongs to: that of the Cases tab if it lies there; None if it is no file."""
+    if volume is None or volume.source is None:
+        return None
+    source, listed = volume.source.absolute(), str(preferences().value(CASES_FOLDER, ""))
+    folder = Path(listed).absolute() if listed else source.parent
+    return folder if folder in source.parents else source.parent
 
 
 def workspace_for(data: Path) -> Workspace:
