@@ -573,7 +573,7 @@ def interrupted(train, patients, output, monkeypatch):
 def test_ctrl_c_ends_with_130_and_leaves_a_run_of_whole_files(interrupted, output, files_of):
     assert interrupted.code == 130
     assert interrupted.err.endswith("stopped\n")
-    left = {"run.json", "state.json", "history.csv", "last.safetensors", "previews/slices.npz"}
+    left = {".lock", "run.json", "state.json", "history.csv", "last.safetensors", "previews/slices.npz"}
     assert {name.replace("\\", "/") for name in files_of(output)} == left
 
 

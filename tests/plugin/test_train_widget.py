@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -459,6 +462,26 @@ def test_a_run_is_found_again(viewer, tab, watch, make_run, open_train_tab, qtbo
 
     assert again.view.folder == folder
     assert again.setup.isHidden()
+
+
+def test_a_resumed_run_that_has_said_nothing_yet_is_found_again(
+    viewer, tab, watch, make_run, patients, open_train_tab, qtbot, monkeypatch
+):
+    folder = make_run("run", status="stopped", updated=(datetime.now(UTC) - timedelta(minutes=5)).isoformat())
+    page = watch(folder)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        monkeypatch.setattr(train_widget, "start_training", lambda *_: process.pid)
+        page.resume_button.click()
+        tab.close()
+        again = open_train_tab(viewer)
+        qtbot.waitUntil(lambda: again.view is not None, timeout=10_000)
+
+        assert again.view.status == "starting"
+        assert again.run_page.resume_button.isHidden()
+        assert again._timer.isActive()
+        process.communicate(b"\n")
+    monkeypatch.setattr(train_widget, "show_error", lambda _: None)
+    wait_for(qtbot, again, "failed")
 
 
 def test_a_look_that_began_before_another_run_is_watched_does_not_count(tab, make_run, monkeypatch, qtbot):

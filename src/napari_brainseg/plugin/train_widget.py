@@ -29,7 +29,7 @@ from .train_watch import RunReader, RunView
 
 _EVERY = 500
 """Milliseconds between two looks at a run that is under way."""
-_RUN, _PID = "train/run", "train/pid"
+_RUN, _PID, _SINCE = "train/run", "train/pid", "train/since"
 
 
 class TrainWidget(Column):
@@ -79,9 +79,10 @@ class TrainWidget(Column):
         """Follow the run in a folder, which may have ended long ago, or be that of a process just started."""
         self._tasks.drop("look")  # whose answer would be of what was before
         self._reader = RunReader(folder, pid, since)
-        self.view, self._stopping, self._was_under_way = None, False, since is not None
+        self.view, self._stopping, self._was_under_way = None, False, False
         self._settings.setValue(_RUN, str(folder))
         self._settings.setValue(_PID, pid)
+        self._settings.setValue(_SINCE, since.isoformat() if since else "")
         self._timer.start()
         self._show_page()
         self.verticalScrollBar().setValue(0)
@@ -179,11 +180,15 @@ class TrainWidget(Column):
             self._fail(error)
         else:
             self.watch(output, pid, since)
+            self._was_under_way = True
 
     def _watch_remembered(self) -> None:
         folder = self._settings.value(_RUN, "")
         if folder and Path(folder).is_dir():
-            self.watch(Path(folder), int(self._settings.value(_PID, 0)))
+            since = self._settings.value(_SINCE, "")
+            self.watch(
+                Path(folder), int(self._settings.value(_PID, 0)), datetime.fromisoformat(since) if since else None
+            )
         else:
             self.setup.patients.follow_cases()
 
