@@ -632,7 +632,8 @@ def refusal(told, output) -> str:
 
 def test_one_patient_cannot_be_split_but_trained_on(train, patients, output):
     assert refusal(train(patients / "anna"), output) == (
-        "splitting by patient needs at least 2 patients, but there is 1: add more, or train without validation"
+        "splitting by patient needs at least 2 patients, but there is 1: add more, or train without validation "
+        "(--validation-share 0)"
     )
     assert train(patients / "anna", "--validation-share", "0").code == 0
 

@@ -19,6 +19,9 @@ Sides = tuple[list[Case], list[Case]]
 REFERENCE_CASES, REFERENCE_COUNT = 110, 10
 """Cases of the whole data set, and those that the reference split holds out."""
 
+_NAMED = 3
+"""Cases that a sentence names, before it counts."""
+
 _TELLING = 10
 """From so many patients on, a mean says something of new ones."""
 
@@ -169,6 +172,17 @@ def worth_of_rehearsal(train_cases: Sequence[Case], parent: ModelInfo) -> str:
     return f"no patient that {parent.name} has learned from is among these: it may forget what it knows of them"
 
 
+def share_of_corrections(train_cases: Iterable[Case], validation_cases: Iterable[Case]) -> str:
+    """How many corrected slices are learned from, as a sentence."""
+    learned, held = ([case for case in side if case.corrected_slices] for side in (train_cases, validation_cases))
+    count, total = (sum(case.corrected_slices for case in cases) for cases in (learned, learned + held))
+    if not held:
+        cases = f"{len(learned)} case{'s' * (len(learned) != 1)}"
+        return f"{total} corrected slice{'s' * (total != 1)} of {cases}"
+    names = [case.name for case in held[:_NAMED]] + ([f"{len(held) - _NAMED} more"] if len(held) > _NAMED else [])
+    return f"{count} of {total} corrected slices are learned from: {', '.join(names)} validate{'s' * (len(held) == 1)}"
+
+
 def worth_of(validation: Iterable[str]) -> str:
     """What the validation on cases of these names is worth, as a sentence; empty where their patients are enough."""
     count = len({patient_of(name) for name in validation})
@@ -207,7 +221,7 @@ def _sides(cases: Sequence[Case], held_out: set[str], parent: ModelInfo | None) 
     if parent and not training:
         raise ValueError(
             f"the model to start from, {parent.name}, was validated on all of these patients, so that none is left to "
-            "train on; add others"
+            "train on; add others, or train without validation"
         )
     return training, validation
 
