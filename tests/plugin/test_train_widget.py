@@ -511,6 +511,19 @@ def test_another_training_can_be_set_up_after_a_run(tab, watch, make_run, viewer
     assert not QSettings("napari-brainseg", "napari-brainseg").value("train/run", "")
 
 
+def test_a_run_of_other_patients_than_the_cases_tab_shows_says_so(tab, watch, make_run, tmp_path):
+    page = watch(make_run("run", status="finished", done=4))
+    assert page.elsewhere_line.isHidden()
+    tab._settings.setValue("cases/folder", str(tmp_path / "others"))
+    tab._came_to_front()
+    assert page.elsewhere_line.text() == "⚠ The Cases tab shows another data set: others."
+    assert not page.elsewhere_line.isHidden()
+    tab._settings.setValue("cases/folder", str(tmp_path / "data"))
+    tab._came_to_front()
+    assert page.elsewhere_line.isHidden()
+    assert page.new_button.mapTo(page, page.new_button.rect().topLeft()).y() < page.status_line.y()
+
+
 def test_a_run_that_ended_before_it_was_opened_is_no_news(watch, make_run, monkeypatch):
     told = []
     monkeypatch.setattr(train_widget, "show_error", told.append)
@@ -551,11 +564,18 @@ def test_closing_asks_nothing_where_nothing_runs(tab, watch, make_run, qtbot, mo
 
 
 def test_closing_the_tab_asks_as_well(tab, watch, make_run, qtbot, monkeypatch):
-    monkeypatch.setattr(train_widget, "ask", lambda *_, **__: "stop")
+    asked = []
+    monkeypatch.setattr(train_widget, "ask", lambda parent, **_: asked.append(parent) or "stop")
+    window = QWidget()
+    qtbot.addWidget(window)
     folder = make_run("run")
+    tab.setParent(window)
+    window.show()
     watch(folder)
-    tab.close()
+    tab.setParent(None)
     qtbot.waitUntil(lambda: is_stop_asked(folder), timeout=10_000)
+
+    assert asked == [window]  # which has the theme
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class TrainRunPage(QWidget):
         font.setBold(True)
         self.title.setFont(font)
         self.about_line = text_line("What the run learns from.")
+        self.elsewhere_line = text_line("Whether the Cases tab shows other patients than those that the run is about.")
         self.status_line = text_line("How the training stands.")
         self.epoch_bar = _bar("How far the epoch at hand is, and how long it still takes.")
         self.run_bar = _bar("How far the whole training is, and how long it still takes.")
@@ -44,8 +45,9 @@ class TrainRunPage(QWidget):
         self.new_button = make_button("New training…")
         stack(
             self,
-            self.title,
+            side_by_side(self.title, self.new_button, stretch=(1, 0)),
             self.about_line,
+            self.elsewhere_line,
             self.status_line,
             self.epoch_bar,
             self.run_bar,
@@ -56,7 +58,7 @@ class TrainRunPage(QWidget):
             self.curves,
             self.previews,
             side_by_side(self.report_button, self.folder_button, stretch=(1, 1)),
-            side_by_side(self.copy_button, self.new_button, stretch=(1, 1)),
+            self.copy_button,
         )
 
     def show_view(self, view: RunView, *, stopping: bool) -> None:
@@ -70,6 +72,11 @@ class TrainRunPage(QWidget):
         self.outcome.show_model(None if view.is_under_way else view.info)
         self.previews.show_previews(view.previews)
         self._enable(view, stopping=stopping)
+
+    def show_elsewhere(self, listed: Path | None) -> None:
+        """Say that the Cases tab lists another data set than that of the run; None if it does not."""
+        self.elsewhere_line.setText(f"⚠ The Cases tab shows another data set: {listed.name}." if listed else "")
+        self.elsewhere_line.setVisible(listed is not None)
 
     def _show_bars(self, view: RunView) -> None:
         state = view.state

@@ -10,17 +10,17 @@ from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QShowEvent
-from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QWidget
+from qtpy.QtWidgets import QDockWidget, QMessageBox, QWidget
 
 from ..core.rounds import adopt, workspace_of
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
 from .buttons import copy_text
 from .columns import Column
-from .preferences import preferences
+from .preferences import CASES_FOLDER, preferences
 from .sentences import as_sentence
 from .tabs import is_closing, show_tab
 from .task import Tasks
-from .train_command import TrainingRequest, resume_arguments
+from .train_command import TrainingRequest, data_folder, resume_arguments
 from .train_farewell import CloseQuestion, ask
 from .train_process import end_at_once, start_training
 from .train_run_page import TrainRunPage, status_words
@@ -165,6 +165,8 @@ class TrainWidget(Column):
         """Take the folder that is open in the Cases tab by now."""
         if is_in_front and self._reader is None:
             self.setup.refresh()
+        elif is_in_front:
+            self._show_page()
 
     def _is_followed(self) -> bool:
         """Whether a training is under way and this tab, not closed yet, follows it."""
@@ -212,6 +214,9 @@ class TrainWidget(Column):
         if view is None:
             return
         self.run_page.show_view(view, stopping=self._stopping)
+        listed = Path(folder) if (folder := self._settings.value(CASES_FOLDER, "")) else None
+        data = data_folder(view.run) if view.run else None
+        self.run_page.show_elsewhere(listed if data and listed != data else None)
         self._show_curves(view)
 
     def _show_curves(self, view: RunView) -> None:
@@ -288,10 +293,10 @@ class TrainWidget(Column):
 
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab; what becomes of the training is asked once the tab is gone."""
-        was_asked = self._question is not None and self._question.was_asked
-        if self._is_followed() and not was_asked and self._reader:
-            folder, window = self._reader.folder, QApplication.activeWindow()
-            QTimer.singleShot(0, partial(_ask_and_stop, folder, window))
+        question = self._question
+        if self._is_followed() and self._reader and not (question and question.was_asked):
+            window = question.window if question else None  # of no other has the question the theme
+            QTimer.singleShot(0, partial(_ask_and_stop, self._reader.folder, window))
         self._timer.stop()
         self._tasks.close()
         self.setup.close_tasks()
