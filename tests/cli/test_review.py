@@ -46,7 +46,7 @@ def test_training_learns_from_corrections_and_rehearses_what_the_parent_knows(br
     assert set(info.train_cases) == {"anna", *base.train_cases}
     assert info.validation_cases == base.validation_cases
     assert info.corrected_slices == {"anna": 2}
-    assert "2 corrected slices of 1 cases to learn from; 2 patients that base knows and nobody corrected" in told.err
+    assert "2 corrected slices of 1 case\n2 patients that base knows and nobody corrected" in told.err
     assert set(info.base_dice) == set(info.parent_base_dice) == set(base.train_cases)
     assert f"{base.train_cases[0]}, known before: Dice" in told.out
     assert "What was forgotten" in (workspace.runs / "round-1" / "report.html").read_text("utf-8")

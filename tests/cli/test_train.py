@@ -573,7 +573,7 @@ def interrupted(train, patients, output, monkeypatch):
 def test_ctrl_c_ends_with_130_and_leaves_a_run_of_whole_files(interrupted, output, files_of):
     assert interrupted.code == 130
     assert interrupted.err.endswith("stopped\n")
-    left = {"run.json", "state.json", "history.csv", "last.safetensors", "previews/slices.npz"}
+    left = {".lock", "run.json", "state.json", "history.csv", "last.safetensors", "previews/slices.npz"}
     assert {name.replace("\\", "/") for name in files_of(output)} == left
 
 
@@ -632,7 +632,8 @@ def refusal(told, output) -> str:
 
 def test_one_patient_cannot_be_split_but_trained_on(train, patients, output):
     assert refusal(train(patients / "anna"), output) == (
-        "splitting by patient needs at least 2 patients, but there is 1: add more, or train without validation"
+        "splitting by patient needs at least 2 patients, but there is 1: add more, or train without validation "
+        "(--validation-share 0)"
     )
     assert train(patients / "anna", "--validation-share", "0").code == 0
 

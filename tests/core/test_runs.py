@@ -4,7 +4,10 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from napari_brainseg.core.runs import (
     ask_to_stop,
     is_alive,
     is_stop_asked,
+    owned,
     read_history,
     read_previews,
     read_run,
@@ -45,10 +49,10 @@ def test_a_folder_without_a_run_says_nothing(tmp_path: Path) -> None:
 
 
 def test_state_says_how_the_block_ended(tmp_path: Path) -> None:
-    with StateFile(tmp_path / "run", 4) as file:
-        begun = read_state(tmp_path / "run")
+    with StateFile(tmp_path, 4) as file:
+        begun = read_state(tmp_path)
         file.update(status="finished", epoch=4)
-    ended = read_state(tmp_path / "run")
+    ended = read_state(tmp_path)
     assert begun is not None
     assert (begun.status, begun.pid, begun.host, begun.epochs) == ("starting", os.getpid(), platform.node(), 4)
     assert ended is not None
@@ -116,6 +120,28 @@ def test_a_state_of_a_newer_version_is_not_called_damaged(tmp_path: Path) -> Non
     (tmp_path / "state.json").write_text('{"schema_version": 2, "new": 1}')
     with pytest.raises(ValueError, match="has schema version 2, but up to 1 can be read here: update napari-brainseg"):
         read_state(tmp_path)
+
+
+def test_a_run_folder_is_owned_until_its_process_ends_however_it_does(
+    tmp_path: Path, apart: Callable[..., BaseProcess]
+) -> None:
+    folder = tmp_path / "run"
+    other = apart(
+        "import time\n"
+        "from napari_brainseg.core.runs import StateFile, owned\n"
+        "with owned(folder), StateFile(folder, 4):\n"
+        "    time.sleep(60)\n",
+        folder=folder,
+    )
+    other.start()
+    while not (folder / "state.json").is_file():
+        time.sleep(0.01)
+    with pytest.raises(OSError, match=f"{folder} is being trained in by process {other.pid} on "), owned(folder):
+        pass
+    other.kill()
+    other.join()
+    with owned(folder):
+        pass
 
 
 def test_a_wish_to_stop_is_forgotten_at_the_next_start(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from napari_brainseg.core.model_folders import Ancestor, ModelInfo
 from napari_brainseg.core.splits import (
     read_folds,
     rehearsed_patients,
+    share_of_corrections,
     split_by_folds,
     split_cases,
     split_into_folds,
@@ -29,6 +30,19 @@ def visits(count: int, times: int = 2) -> list[Case]:
         for patient in range(count)
         for visit in range(times)
     ]
+
+
+def test_share_of_corrections_names_who_only_validates() -> None:
+    anna, bert, *others = [
+        Case(name, Path(), "slices", corrections=((1, Path()), (2, Path()), (3, None)))
+        for name in ("anna", "bert", "carl", "dora", "emil")
+    ]
+    plain = Case("zoe", Path(), "slices")
+    assert share_of_corrections([anna, plain], [plain]) == "2 corrected slices of 1 case"
+    assert share_of_corrections([plain], [bert]) == "0 of 2 corrected slices are learned from: bert validates"
+    assert share_of_corrections([anna], [bert, *others]) == (
+        "2 of 10 corrected slices are learned from: bert, carl, dora and 1 more validate"
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])

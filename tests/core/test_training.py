@@ -26,7 +26,7 @@ from napari_brainseg.core.model_folders import read_model_info
 from napari_brainseg.core.models import TrainedModel, load_model, save_model
 from napari_brainseg.core.networks import SpaceToDepth, read_weights
 from napari_brainseg.core.progress import Cancelled, Progress
-from napari_brainseg.core.runs import ask_to_stop, read_history, read_previews, read_run, read_state
+from napari_brainseg.core.runs import StateFile, ask_to_stop, owned, read_history, read_previews, read_run, read_state
 from napari_brainseg.core.sampling import make_batch
 from napari_brainseg.core.segmentation import segment
 from napari_brainseg.core.training import train
@@ -783,7 +783,7 @@ def test_full_disk_is_told_and_keeps_the_checkpoint_before(
         message = f"{output / 'last.safetensors'} cannot be written: no space left on device"
         with pytest.raises(OSError, match=re.escape(message)):
             train(cases[:2], cases[2:3], output, tiny, quick)
-    left = {"run.json", "state.json", "history.csv", "last.safetensors", "best.safetensors", "previews"}
+    left = {".lock", "run.json", "state.json", "history.csv", "last.safetensors", "best.safetensors", "previews"}
     assert {path.name for path in output.iterdir()} == left
     state = read_state(output)
     assert state is not None
@@ -804,6 +804,18 @@ def test_folder_with_a_model_or_a_run_is_refused_and_nothing_changes(
     with pytest.raises(FileExistsError, match=re.escape(message)):
         train(cases[:2], [], tmp_path, tiny, quick)
     assert files(tmp_path) == {file: b"precious"}
+
+
+def test_folder_that_another_process_trains_in_is_refused_and_its_state_stays(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path
+) -> None:
+    output = shutil.copytree(trained_folder, tmp_path / "run")
+    with owned(output), StateFile(output, 2):
+        before = (output / "state.json").read_bytes()
+        for resume in (True, False):
+            with pytest.raises(OSError, match=f"{output} is being trained in by process {os.getpid()}"):
+                train(cases[:2], cases[2:3], output, tiny, quick, resume=resume)
+        assert (output / "state.json").read_bytes() == before
 
 
 def refused(
@@ -833,7 +845,7 @@ def test_cases_without_any_tumour_are_refused_and_nothing_stands_in_the_way_of_a
     state = read_state(tmp_path / "m")
     assert state is not None
     assert (state.status, state.message) == ("failed", message)
-    assert set(files(tmp_path / "m")) == {"state.json"}
+    assert set(files(tmp_path / "m")) == {".lock", "state.json"}
     train(cases[:1], [], tmp_path / "m", tiny, changed(quick, epochs=1))
 
 

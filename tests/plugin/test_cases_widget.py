@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Labels, Layer
-from qtpy.QtCore import QMimeData, QPointF, QSettings, Qt, QUrl
-from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QWidget
+from qtpy.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFileDialog, QHeaderView, QMessageBox, QPushButton, QWidget
 
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import volume_of_array
@@ -138,6 +138,20 @@ def test_a_folder_can_be_dropped(open_tab, data_set):
     assert column(widget, CASE) == NAMES
 
 
+def test_several_things_dropped_are_refused_with_a_sentence(open_tab, data_set, notified):
+    widget = open_tab()
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(data_set / name)) for name in NAMES[:2]])
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    event = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, mime, buttons, keys)
+    widget.dragEnterEvent(event)
+    assert event.isAccepted()
+    widget.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, mime, buttons, keys))
+
+    assert notified == ["2 files or folders were dropped: drop one, such as the folder that they are in."]
+    assert not widget._tasks
+
+
 def test_a_folder_without_cases_is_refused_and_the_old_list_stays(open_tab, data_set, tmp_path, notified):
     widget = open_tab(data_set)
 
@@ -169,6 +183,34 @@ def test_nothing_needs_scrolling_sideways(open_tab, data_set, width):
     assert widget.minimumSizeHint().width() <= 300
     assert widget.cases_page.view.horizontalHeader().length() <= widget.cases_page.view.viewport().width()
     assert widget.cases_page.view.isColumnHidden(SITE) == (width < 600)
+
+
+def test_names_are_shown_whole_where_there_is_room_and_empty_columns_go_first(open_tab, data_set, tmp_path):
+    names = ["TCGA_CS_4941_19960909", "TCGA_CS_4942_19970222"]
+    for name in names:
+        write_phantom_cases(tmp_path, [PhantomCase(name, 1)], SHAPE)
+    widget = open_tab(tmp_path)
+    widget.resize(420, 700)
+    view = widget.cases_page.view
+    wide = view.fontMetrics().horizontalAdvance(names[0])
+
+    assert view.columnWidth(CASE) >= wide + 8
+    assert view.isColumnHidden(PROBLEMS)
+    widget.cases_page.table.fill_in(0, "broken")
+    assert not view.isColumnHidden(PROBLEMS)
+    assert view.isColumnHidden(MISSING)
+    assert view.columnWidth(CASE) >= wide + 8
+    assert view.horizontalHeader().length() <= view.viewport().width()
+    assert view.horizontalHeader().sectionResizeMode(CASE) == QHeaderView.ResizeMode.Interactive
+    tip = widget.cases_page.table.index(0, CASE).data(Qt.ItemDataRole.ToolTipRole)
+    assert tip == f"{names[0]}\n⚠ broken"
+
+
+def test_every_case_with_a_problem_is_counted(open_tab, broken_set):
+    (broken_set / NAMES[0] / "notes.txt").write_text("by hand")
+    widget = open_tab(broken_set)
+
+    assert widget.message.text() == "4 cases, 2 with a problem ⚠"
 
 
 # the table

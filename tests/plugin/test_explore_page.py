@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from qtpy.QtGui import QDesktopServices
 
+from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.exploration import explore_cases
 from napari_brainseg.plugin.cases_widget import CasesWidget
+from napari_brainseg.plugin.explore_page import summary_lines
 
 
 @pytest.fixture
@@ -134,6 +137,13 @@ def test_exploring_goes_on_where_it_was_asked_for_again(open_page, data):
     widget.cases_page.explore_button.click()
 
     assert widget.explore_page._tasks["explore"] is exploring
+
+
+def test_cases_without_masks_are_said_to_have_none(patients, tmp_path):
+    data = shutil.copytree(patients, tmp_path / "data", ignore=shutil.ignore_patterns("*_mask.tif"))
+    found = explore_cases(find_cases(data))
+
+    assert summary_lines(found)[1] == "No slice has a manual mask: where tumour is, nobody has said"
 
 
 def test_back_to_the_table(open_page, data):

@@ -2,6 +2,7 @@
 
 import pytest
 from magicgui.widgets import CheckBox, ComboBox
+from qtpy.QtWidgets import QLabel
 
 from napari_brainseg.core.config import AugmentationConfig, PostprocessConfig, SegmentConfig, TrainConfig
 from napari_brainseg.core.settings import Settings
@@ -108,3 +109,14 @@ def test_fields_without_a_control_come_from_the_base():
     form = settings_form(PostprocessConfig, "closing", value=PostprocessConfig(closing=True, threshold=0.9))
 
     assert read_form(form, PostprocessConfig(threshold=0.25)) == PostprocessConfig(threshold=0.25, closing=True)
+
+
+def test_labels_are_equally_wide_in_the_font_that_they_are_shown_in(qtbot):
+    form = settings_form(TrainConfig, "epochs", "plateau_patience").native
+    qtbot.addWidget(form)
+    form.setStyleSheet("font-size: 30pt")
+    form.show()
+
+    labels = [label for label in form.findChildren(QLabel) if label.text()]
+    assert len({label.width() for label in labels}) == 1
+    assert len(labels) == 2

@@ -10,8 +10,9 @@ import tifffile
 from napari.layers import Labels, Layer
 
 from napari_brainseg.core.cases import find_cases
+from napari_brainseg.core.exploration import largest_slice
 from napari_brainseg.core.masks import read_mask
-from napari_brainseg.core.phantom import make_phantom, write_phantom_cases
+from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.plugin import layers as plugin_layers
 from napari_brainseg.plugin.layer_metadata import METADATA
@@ -19,6 +20,7 @@ from napari_brainseg.plugin.layers import (
     COLOURS,
     case_layers,
     get_reader,
+    list_cases,
     outline_masks,
     phantom_case,
     phantom_data_set,
@@ -26,6 +28,7 @@ from napari_brainseg.plugin.layers import (
     write_file,
     write_kaggle,
 )
+from napari_brainseg.plugin.tabs import find_tab
 
 SHAPE = (6, 64, 64)
 
@@ -122,11 +125,33 @@ def test_a_single_photograph_is_left_to_others(tmp_path, name, shape):
 def test_what_is_not_one_case_is_left_to_others(data_set, tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
 
-    assert get_reader(str(data_set)) is None
     assert get_reader(str(data_set / "phantom_1" / "phantom_1_2.tif")) is None
     assert get_reader([str(data_set / "phantom_1"), str(data_set / "phantom_2")]) is None
     assert get_reader(str(tmp_path)) is None
     assert get_reader(str(tmp_path / "nowhere")) is None
+
+
+def test_a_folder_of_cases_is_listed_in_the_cases_tab(make_napari_viewer, npe2pm, data_set, qtbot):
+    assert get_reader(str(data_set)) is get_reader(str(data_set.parent)) is list_cases
+    with pytest.raises(ValueError, match="holds cases; open one of them"):
+        list_cases(str(data_set))
+    viewer = make_napari_viewer()
+    with npe2pm.tmp_plugin(package="napari-brainseg"):
+        assert viewer.open(str(data_set), plugin="napari-brainseg") == []
+        qtbot.waitUntil(lambda: find_tab(viewer, "Cases") is not None, timeout=10_000)
+        cases = find_tab(viewer, "Cases")
+        qtbot.waitUntil(lambda: not cases.is_busy and cases.folder == data_set, timeout=30_000)
+
+
+def test_a_case_that_napari_opens_shows_its_largest_tumour(make_napari_viewer, npe2pm, tmp_path):
+    case = find_cases(write_phantom_cases(tmp_path, [PhantomCase("eva", 4)], (13, 64, 64))[0])[0]
+    largest = largest_slice(read_mask(case, read_volume(case)))
+    viewer = make_napari_viewer()
+    with npe2pm.tmp_plugin(package="napari-brainseg"):
+        viewer.open(str(case.folder), plugin="napari-brainseg")
+
+    assert largest == 4  # of 13, which is far from the middle
+    assert viewer.dims.current_step[0] == largest
 
 
 def test_a_damaged_file_is_named(data_set, tmp_path):

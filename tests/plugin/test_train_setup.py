@@ -6,21 +6,23 @@ import threading
 import numpy as np
 import pytest
 from qtpy.QtCore import QSettings
-from qtpy.QtWidgets import QApplication, QDialog, QFileDialog
+from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QLabel
 
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import AIMS, AugmentationConfig, TrainConfig
 from napari_brainseg.core.corrections import Corrections
+from napari_brainseg.core.model_folders import read_model_info
 from napari_brainseg.core.rounds import adopt
 from napari_brainseg.core.training_pace import MeasuredPace
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.core.workspaces import default_workspace
-from napari_brainseg.plugin import train_cost, train_data
+from napari_brainseg.plugin import train_cost, train_data, train_setup
 from napari_brainseg.plugin.sentences import as_sentence
-from napari_brainseg.plugin.train_augmentation import OWN
+from napari_brainseg.plugin.train_augmentation import OWN, draw_sheet
 from napari_brainseg.plugin.train_data import read_training_data, split_data
 from napari_brainseg.plugin.train_form import FROM_MODEL, FROM_NOTHING
 from napari_brainseg.plugin.train_length import EPOCHS, MINUTES
+from napari_brainseg.plugin.train_patients import VALIDATE_ON
 from napari_brainseg.plugin.train_plan import TrainingCost, measure_cost, read_plan
 from napari_brainseg.plugin.train_setup import TrainSetup
 
@@ -114,8 +116,6 @@ def test_seed_and_share_decide_the_split_as_on_the_command_line(filled, patients
 
 
 def test_a_parent_that_has_seen_everybody_is_refused(filled, save_tiny_model, tmp_path, qtbot):
-    from napari_brainseg.core.model_folders import read_model_info
-
     folder = save_tiny_model(tmp_path / "seen")
     info = read_model_info(folder)
     names = ("anna", "bert", "carl", "dora")
@@ -125,6 +125,10 @@ def test_a_parent_that_has_seen_everybody_is_refused(filled, save_tiny_model, tm
     qtbot.waitUntil(lambda: "was trained on all of these patients" in filled.cost_line.text(), timeout=10_000)
 
     assert not filled.start_button.isEnabled()
+    assert filled.cost_line.text().endswith("“Validate on” at 0 % trains on all of them.")
+    assert [label.text() for label in filled.findChildren(QLabel) if label.text() == VALIDATE_ON]
+    assert "Not split" in filled.patients.split_view.sums.text()
+    assert filled.patients.split_view.tree.topLevelItem(0).childCount() == 4
     filled.source.value = FROM_NOTHING
     qtbot.waitUntil(filled.start_button.isEnabled, timeout=10_000)
 
@@ -229,13 +233,18 @@ def test_a_changed_augmentation_is_of_ones_own_until_it_is_a_preset_again(filled
     assert box.value == "strong"
 
 
-def test_a_sheet_of_augmented_slices_is_drawn_in_a_window_of_its_own(filled, qtbot):
+def test_a_sheet_of_augmented_slices_is_drawn_in_a_window_of_its_own(filled, qtbot, monkeypatch):
     def sheets():
         return [w for w in QApplication.topLevelWidgets() if isinstance(w, QDialog) and "Augmented" in w.windowTitle()]
 
+    trained = {item.case.name for item in filled.patients.split.training}
+    drawn = []
+    monkeypatch.setattr(train_setup, "draw_sheet", lambda cases, *more: drawn.extend(cases) or draw_sheet(cases, *more))
     filled.augmentation.sheet_button.click()
     assert not filled.augmentation.sheet_button.isEnabled()
     qtbot.waitUntil(lambda: bool(sheets()), timeout=60_000)
+    assert drawn
+    assert {case.name for case in drawn} <= trained
     sheets()[0].close()
     qtbot.waitUntil(filled.augmentation.sheet_button.isEnabled, timeout=10_000)
 
@@ -436,6 +445,21 @@ def test_corrections_are_learned_from_unless_somebody_does_not_want_it(setup, co
     assert setup.output.parent.name == "brainseg-models"
     assert not any(item.case.corrected_slices for item in setup.patients.data.cases)
     assert setup.patients.use_corrections.isVisibleTo(setup)
+
+
+def test_what_is_corrected_of_those_who_only_validate_is_said_before_anything_runs(
+    setup, corrected, wait_for, tmp_path, save_tiny_model
+):
+    folder = save_tiny_model(tmp_path / "fold-0")
+    info = read_model_info(folder).model_copy(update={"train_cases": ("bert",), "validation_cases": ("anna",)})
+    (folder / "model.json").write_text(info.model_dump_json())
+    setup.models.choose(str(folder))
+    setup.patients.open_folder(corrected)
+    wait_for(setup)
+
+    assert setup.patients.corrections_line.text().startswith(
+        "⚠ 0 of 2 corrected slices are learned from: anna validates."
+    )
 
 
 def test_what_is_corrected_meanwhile_is_counted_when_the_page_is_looked_at_again(setup, corrected, wait_for):

@@ -104,6 +104,10 @@ def test_a_resumed_training_is_starting_until_the_state_is_its_own(make_run, sle
     assert RunReader(folder, sleeper.pid, datetime.now(UTC) - timedelta(hours=1)).look().status == "stopped"
 
 
+def test_a_number_that_another_process_has_got_since_is_not_that_of_the_training(tmp_path, sleeper):
+    assert RunReader(tmp_path, sleeper.pid, datetime.now(UTC) - timedelta(days=1)).look().status == "failed"
+
+
 def test_a_folder_without_a_run_says_so(tmp_path):
     view = RunReader(tmp_path).look()
 

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -468,6 +471,26 @@ def test_a_run_is_found_again(viewer, tab, watch, make_run, open_train_tab, qtbo
     assert again.setup.isHidden()
 
 
+def test_a_resumed_run_that_has_said_nothing_yet_is_found_again(
+    viewer, tab, watch, make_run, patients, open_train_tab, qtbot, monkeypatch
+):
+    folder = make_run("run", status="stopped", updated=(datetime.now(UTC) - timedelta(minutes=5)).isoformat())
+    page = watch(folder)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        monkeypatch.setattr(train_widget, "start_training", lambda *_: process.pid)
+        page.resume_button.click()
+        tab.close()
+        again = open_train_tab(viewer)
+        qtbot.waitUntil(lambda: again.view is not None, timeout=10_000)
+
+        assert again.view.status == "starting"
+        assert again.run_page.resume_button.isHidden()
+        assert again._timer.isActive()
+        process.communicate(b"\n")
+    monkeypatch.setattr(train_widget, "show_error", lambda _: None)
+    wait_for(qtbot, again, "failed")
+
+
 def test_a_look_that_began_before_another_run_is_watched_does_not_count(tab, make_run, monkeypatch, qtbot):
     former, current = make_run("former", status="stopped"), make_run("current")
     look, may_end = RunReader.look, threading.Event()
@@ -493,6 +516,19 @@ def test_another_training_can_be_set_up_after_a_run(tab, watch, make_run, viewer
     assert tab.run_page.isHidden()
     assert not tab.setup.isHidden()
     assert not QSettings("napari-brainseg", "napari-brainseg").value("train/run", "")
+
+
+def test_a_run_of_other_patients_than_the_cases_tab_shows_says_so(tab, watch, make_run, tmp_path):
+    page = watch(make_run("run", status="finished", done=4))
+    assert page.elsewhere_line.isHidden()
+    tab._settings.setValue("cases/folder", str(tmp_path / "others"))
+    tab._came_to_front()
+    assert page.elsewhere_line.text() == "⚠ The Cases tab shows another data set: others."
+    assert not page.elsewhere_line.isHidden()
+    tab._settings.setValue("cases/folder", str(tmp_path / "data"))
+    tab._came_to_front()
+    assert page.elsewhere_line.isHidden()
+    assert page.new_button.mapTo(page, page.new_button.rect().topLeft()).y() < page.status_line.y()
 
 
 def test_a_run_that_ended_before_it_was_opened_is_no_news(watch, make_run, monkeypatch):
@@ -535,11 +571,18 @@ def test_closing_asks_nothing_where_nothing_runs(tab, watch, make_run, qtbot, mo
 
 
 def test_closing_the_tab_asks_as_well(tab, watch, make_run, qtbot, monkeypatch):
-    monkeypatch.setattr(train_widget, "ask", lambda *_, **__: "stop")
+    asked = []
+    monkeypatch.setattr(train_widget, "ask", lambda parent, **_: asked.append(parent) or "stop")
+    window = QWidget()
+    qtbot.addWidget(window)
     folder = make_run("run")
+    tab.setParent(window)
+    window.show()
     watch(folder)
-    tab.close()
+    tab.setParent(None)
     qtbot.waitUntil(lambda: is_stop_asked(folder), timeout=10_000)
+
+    assert asked == [window]  # which has the theme
 
 
 @pytest.mark.parametrize(

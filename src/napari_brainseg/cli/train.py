@@ -21,6 +21,7 @@ from ..core.splits import (
     VALIDATION_SHARE,
     Sides,
     read_folds,
+    share_of_corrections,
     split_by_folds,
     split_cases,
     split_into_folds,
@@ -100,7 +101,9 @@ def train(
     if worth := worth_of(case.name for case in sides[1]):
         complain(worth)
     if corrections:
-        complain(_words_of(sides[0], old))
+        complain(share_of_corrections(*sides))
+        if old:
+            complain(worth_of_rehearsal(sides[0], old))
     if dry_run or (minutes and not before):  # a run to resume has its epochs
         plan = _plan(sides, model, training, parent)
         if minutes and not before:
@@ -176,7 +179,10 @@ def _split(
         return split_into_folds(cases, int(folds), fold, seed, parent=parent)
     if folds:
         return _split_by_file(cases, Path(folds), fold)
-    return split_cases(cases, share, seed, parent=parent) if share else (list(cases), [])
+    try:
+        return split_cases(cases, share, seed, parent=parent) if share else (list(cases), [])
+    except ValueError as error:
+        raise ValueError(f"{error} (--validation-share 0)") from error
 
 
 def _split_by_file(cases: Sequence[Case], path: Path, fold: int) -> Sides:
@@ -199,15 +205,6 @@ def _sides_of(run: Run, cases: Sequence[Case], folder: Path) -> Sides:
     if absent := [name for name in (*run.train_cases, *run.validation_cases) if name not in by_name]:
         raise ValueError(f"{_names(absent)} not among the usable cases of {folder}, but part of the run to resume")
     return [by_name[name] for name in run.train_cases], [by_name[name] for name in run.validation_cases]
-
-
-def _words_of(cases: Sequence[Case], parent: ModelInfo | None) -> str:
-    """How much was corrected of the training cases, and what stands against forgetting."""
-    counts = [case.corrected_slices for case in cases]
-    words = f"{sum(counts)} corrected slices of {sum(map(bool, counts))} cases to learn from"
-    if not parent:
-        return words
-    return f"{words}; {worth_of_rehearsal(cases, parent)}"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .config import TrainConfig
 from .devices import Device
 from .networks import read_weights
-from .runs import read_state
+from .runs import owned, read_state
 
 _T = TypeVar("_T")
 _ENDED = "ended"
@@ -210,9 +210,16 @@ def _last_word(team: Team, output: Path) -> str:
 
 @contextmanager
 def writing_place(output: Path, team: Team) -> Iterator[Path]:
-    """The run folder of the leading process; what others would write goes to a folder that is removed."""
+    """The run folder of the leading process, which owns it; what others would write goes to a folder that is removed.
+
+    Raises
+    ------
+    OSError
+        If another training is at the run folder.
+    """
     if team.leads:
-        yield output
+        with owned(output):
+            yield output
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)

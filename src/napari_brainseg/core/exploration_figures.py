@@ -92,13 +92,21 @@ def _draw_slices(figure: Figure, axes: list[Axes], exploration: Exploration) -> 
     areas = [[area for found in cases for area in found.known_areas] for cases in sites.values()]
     tumour = [sum(area > 0 for area in known) for known in areas]
     free = [len(known) - count for known, count in zip(areas, tumour, strict=True)]
-    by_site.bar(names, free, color=MANUAL, label="without tumour")
-    by_site.bar(names, tumour, bottom=free, color=PREDICTION, label="with tumour")
+    slices = [sum(found.shape[0] for found in cases) for cases in sites.values()]
+    unknown = [count - len(known) for count, known in zip(slices, areas, strict=True)]
+    base = [0] * len(slices)
+    for counts, colour, label in (
+        (free, MANUAL, "without tumour"),
+        (tumour, PREDICTION, "with tumour"),
+        (unknown, "gray", "no manual mask"),
+    ):
+        if any(counts):
+            by_site.bar(names, counts, bottom=base, color=colour, label=label)
+            base = [below + count for below, count in zip(base, counts, strict=True)]
     by_site.set(xlabel="Site" if any(sites) else "", ylabel="Slices")
-    by_site.set_ylim(0, max(map(sum, zip(tumour, free, strict=True)), default=1) * 1.3 + 1)
-    by_site.legend(frameon=False, loc="upper left", ncols=2, handlelength=1, columnspacing=1)
-    counts = [found.shape[0] for found in exploration.cases]
-    per_case.hist(counts, bins=_whole_bins(counts), color=MANUAL)
+    by_site.set_ylim(0, max(slices, default=1) * 1.6 + 1)
+    by_site.legend(frameon=False, loc="upper left", handlelength=1, labelspacing=0.2)  # one below the other: room
+    per_case.hist(lengths := [found.shape[0] for found in exploration.cases], bins=_whole_bins(lengths), color=MANUAL)
     per_case.set(xlabel="Slices per case", ylabel="Cases")
     per_case.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 

@@ -5,8 +5,8 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import psutil
+from filelock import FileLock, Timeout
 from pydantic import Field
 
 from .config import ModelConfig, TrainConfig
@@ -28,6 +29,7 @@ RUN_FILE = "run.json"
 STATE_FILE = "state.json"
 HISTORY_FILE = "history.csv"
 STOP_FILE = "stop"
+LOCK_FILE = ".lock"
 CHECKPOINT_FILE = "last.safetensors"
 BEST_FILE = "best.safetensors"
 REPORT_FILE = "report.html"
@@ -164,6 +166,36 @@ def is_alive(state: RunState) -> bool:
         return False
 
 
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Keep all others from training in a run folder, which is made if it is not there, while the block runs.
+
+    The system holds the lock, so it goes with the process however that ends.
+
+    Raises
+    ------
+    OSError
+        If another process trains there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise in_use(folder) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def in_use(folder: Path) -> OSError:
+    """The error that says who trains in a run folder."""
+    state = read_state(folder)
+    process = f"process {state.pid} on {state.host}" if state else "another process"
+    return OSError(f"{folder} is being trained in by {process}: wait for its end, or stop it")
+
+
 def ask_to_stop(folder: Path | str) -> None:
     """Ask the run in a folder to end after the step at hand and to save what it has."""
     (Path(folder) / STOP_FILE).touch()
@@ -228,7 +260,7 @@ class StateFile:
     Parameters
     ----------
     folder : Path
-        The run folder; made if it is not there. An older wish to stop is forgotten.
+        The run folder. An older wish to stop is forgotten.
     epochs : int
         Epochs in all.
     """
@@ -239,7 +271,6 @@ class StateFile:
         self._state = RunState(pid=os.getpid(), host=platform.node(), epochs=epochs)
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / STOP_FILE).unlink(missing_ok=True)
         self._write()
         return self

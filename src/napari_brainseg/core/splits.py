@@ -9,7 +9,7 @@ from .cases import Case, patient_of
 from .files import write_text
 from .model_folders import ModelInfo
 from .peeks import peek
-from .words import counted
+from .words import counted, few
 
 VALIDATION_SHARE = 0.2
 """Of the patients, unless somebody says otherwise."""
@@ -169,6 +169,16 @@ def worth_of_rehearsal(train_cases: Sequence[Case], parent: ModelInfo) -> str:
     return f"no patient that {parent.name} has learned from is among these: it may forget what it knows of them"
 
 
+def share_of_corrections(train_cases: Iterable[Case], validation_cases: Iterable[Case]) -> str:
+    """How many corrected slices are learned from, as a sentence."""
+    learned, held = ([case for case in side if case.corrected_slices] for side in (train_cases, validation_cases))
+    count, total = (sum(case.corrected_slices for case in cases) for cases in (learned, learned + held))
+    if not held:
+        return f"{counted(total, 'corrected slice')} of {counted(len(learned), 'case')}"
+    names = few((case.name for case in held), most=3)
+    return f"{count} of {total} corrected slices are learned from: {names} validate{'s' * (len(held) == 1)}"
+
+
 def worth_of(validation: Iterable[str]) -> str:
     """What the validation on cases of these names is worth, as a sentence; empty where their patients are enough."""
     count = len({patient_of(name) for name in validation})
@@ -207,7 +217,7 @@ def _sides(cases: Sequence[Case], held_out: set[str], parent: ModelInfo | None) 
     if parent and not training:
         raise ValueError(
             f"the model to start from, {parent.name}, was validated on all of these patients, so that none is left to "
-            "train on; add others"
+            "train on; add others, or train without validation"
         )
     return training, validation
 

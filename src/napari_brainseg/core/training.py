@@ -86,6 +86,8 @@ def train(
     ------
     FileExistsError
         If there is a model or a run in `output` already and `resume` is not set.
+    OSError
+        If another process trains in `output`.
     ValueError
         If the cases cannot be trained on, a patient is on both sides or was trained on by the parent or an ancestor of
         it, the run to resume was another one, the parent has another network, or the loss becomes NaN.

@@ -7,7 +7,7 @@ from typing import Any
 from .cases import Case, patient_of
 from .config import ModelConfig, TrainConfig
 from .model_folders import INFO_FILE, ModelInfo
-from .runs import RUN_FILE, Run
+from .runs import RUN_FILE, UNDER_WAY, Run, in_use, read_state
 from .tensorboards import check_tensorboard
 
 _WHERE = {"device", "threads", "precision", "cache", "tensorboard"}
@@ -80,6 +80,8 @@ def check_folder(output: Path, run: Run, before: Run | None) -> None:
     ------
     FileExistsError
         If there is one and none is to be resumed.
+    OSError
+        If another process is at it.
     ValueError
         If the one to be resumed is another.
     """
@@ -89,6 +91,8 @@ def check_folder(output: Path, run: Run, before: Run | None) -> None:
                 f"{output / RUN_FILE} describes a run with other cases or settings; resume with the same ones"
             )
     elif existing := [name for name in (INFO_FILE, RUN_FILE) if (output / name).exists()]:
+        if (state := read_state(output)) and state.status in UNDER_WAY:
+            raise in_use(output)
         raise FileExistsError(f"{output / existing[0]} exists already; resume that run or choose another folder")
 
 

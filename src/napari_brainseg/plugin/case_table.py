@@ -1,7 +1,7 @@
 """The table of cases: what stands in each cell, how it is sorted, filtered and shown."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,17 @@ COLUMNS = {
 }
 CASE, SITE, SLICES, TUMOUR_SLICES, TUMOUR_VOXELS, MISSING, PROBLEMS = range(len(COLUMNS))
 
-_WIDEST = {SITE: "Site", SLICES: "Slices", TUMOUR_SLICES: "Tumour", TUMOUR_VOXELS: "999 999", MISSING: "pre, post"}
-_ROOM = {TUMOUR_SLICES: 300, MISSING: 330, SLICES: 400, SITE: 460}
-"""Columns that are shown only where the table is at least so wide; the lines under the table say the same."""
+_WIDEST = {
+    PROBLEMS: "⚠ broken",
+    TUMOUR_VOXELS: "999 999",
+    MISSING: "pre, post",
+    TUMOUR_SLICES: "Tumour",
+    SLICES: "Slices",
+    SITE: "Site",
+}
+"""What a column has to hold, those first that are wanted most; the lines under the table say it all."""
+_NAME = "TCGA_CS_4941_19960909"
+"""The longest name that is shown in full even where it takes more than half of the table."""
 
 Index = QModelIndex
 Role = Qt.ItemDataRole
@@ -120,7 +128,7 @@ class CaseTable(QAbstractTableModel):
         if role == Role.DisplayRole:
             return row.texts()[index.column()]
         if role == Role.ToolTipRole:
-            return row.problems or row.case.name
+            return "\n".join(filter(None, (row.case.name, row.problems)))
         if role == Role.TextAlignmentRole and SLICES <= index.column() <= TUMOUR_VOXELS:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
@@ -131,7 +139,8 @@ class CaseFilter(QSortFilterProxyModel):
 
     def __init__(self, table: CaseTable) -> None:
         super().__init__(table)
-        self._table = table
+        self.table = table
+        """All cases."""
         self._words: list[str] = []
         self.setSourceModel(table)
 
@@ -142,20 +151,20 @@ class CaseFilter(QSortFilterProxyModel):
 
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
         """Return whether a row matches."""
-        row = self._table.rows[source_row]
+        row = self.table.rows[source_row]
         missing = " ".join(row.summary.missing) if row.summary else ""
         text = f"{row.case.name} {row.case.site} {missing} {row.problems}".lower()
         return all(word in text for word in self._words)
 
     def lessThan(self, left: Index, right: Index) -> bool:
         """Return whether one cell comes before another; equal ones stay in natural order."""
-        rows, column = self._table.rows, left.column()
+        rows, column = self.table.rows, left.column()
         keys = [(rows[index.row()].sort_keys()[column], index.row()) for index in (left, right)]
         return keys[0] < keys[1]
 
 
 class CaseView(QTableView):
-    """Shows as many columns as there is room for, without scrolling sideways.
+    """Shows whole names and as many columns as there is room for; they can be dragged until the room changes.
 
     Parameters
     ----------
@@ -168,11 +177,11 @@ class CaseView(QTableView):
 
     def __init__(self, shown: CaseFilter) -> None:
         super().__init__()
+        self._table = shown.table
         self.setModel(shown)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTabKeyNavigation(False)
         self.setWordWrap(False)
         self.setShowGrid(False)
@@ -183,16 +192,44 @@ class CaseView(QTableView):
         self.sortByColumn(CASE, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
         self.doubleClicked.connect(lambda _: self.chosen.emit())
+        shown.table.modelReset.connect(self._share_room)
+        shown.table.dataChanged.connect(self._look_for_content)
 
     def _lay_out_header(self) -> None:
         header = self.horizontalHeader()
         header.setStyleSheet("QHeaderView::section { padding: 2px; }")
         header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(CASE, QHeaderView.ResizeMode.Stretch)
-        for column in range(SITE, len(COLUMNS)):
-            text = _WIDEST.get(column, "⚠ broken")
-            header.resizeSection(column, self.fontMetrics().horizontalAdvance(text) + 8)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setStretchLastSection(True)
+        self._filled: set[int] = set()
+        self._share_room()
+
+    def _look_for_content(self, first: Index, last: Index) -> None:
+        """Make room for a column in which something stands for the first time."""
+        if not self._filled_in(range(first.row(), last.row() + 1)) <= self._filled:
+            self._share_room()
+
+    def _filled_in(self, rows: Iterable[int]) -> set[int]:
+        """Columns in which something stands in these rows."""
+        texts = [self._table.rows[row].texts() for row in rows]
+        return {column for column in _WIDEST if any(text[column] for text in texts)}
+
+    def _share_room(self) -> None:
+        """Give the names what they need, and leave out columns for which there is no room, empty ones first."""
+        rows = self._table.rows
+        self._filled = self._filled_in(range(len(rows)))
+        wide = self.fontMetrics().horizontalAdvance
+        room = self.viewport().width()
+        longest = max((wide(row.case.name) for row in rows), default=0)
+        names = max(min(longest, max(room // 2, wide(_NAME))), wide("Case")) + 24
+        self.setColumnWidth(CASE, names)
+        room -= names
+        for column in sorted(_WIDEST, key=lambda column: column not in self._filled):
+            width = wide(_WIDEST[column]) + 8
+            self.setColumnHidden(column, width > room)
+            if width <= room:
+                self.setColumnWidth(column, width)
+                room -= width
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Choose the current row with Enter."""
@@ -202,7 +239,7 @@ class CaseView(QTableView):
             super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Leave out columns for which there is no room."""
-        for column, width in _ROOM.items():
-            self.setColumnHidden(column, self.width() < width)
+        """Share the room out anew where the table got wider or narrower."""
         super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._share_room()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from ..core.cases import Case
 from .buttons import allow, make_button, side_by_side
@@ -36,7 +37,7 @@ class CasesPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder_label = QLabel()
+        self.folder_label = QElidingLabel()
         self.folder_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("Filter: name, site, problem")

@@ -178,9 +178,9 @@ class CasesWidget(QWidget):
 
     def _filled(self, _: object = None) -> None:
         rows = self.cases_page.table.rows
-        broken = sum(row.error is not None for row in rows)
+        odd = sum(bool(row.problems) for row in rows)
         self.cases_page.shown.setDynamicSortFilter(True)
-        self._say(counted(len(rows), "case") + (f", {broken} with a problem ⚠" if broken else ""))
+        self._say(counted(len(rows), "case") + (f", {odd} with a problem ⚠" if odd else ""))
 
     def _cancel_or_continue(self) -> None:
         if self._tasks.keys() & {"list", "fill"}:
@@ -307,14 +307,17 @@ class CasesWidget(QWidget):
         return QSize(440, 700)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take one file or folder of this computer."""
-        urls = event.mimeData().urls()
-        if len(urls) == 1 and urls[0].isLocalFile():
+        """Take files and folders of this computer."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """List the cases of what was dropped."""
-        self.open_folder(event.mimeData().urls()[0].toLocalFile())
+        """List the cases of what was dropped, if that is one thing."""
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if len(paths) > 1:
+            self._fail(f"{len(paths)} files or folders were dropped: drop one, such as the folder that they are in.")
+        else:
+            self.open_folder(paths[0])
 
 
 def _summarise(cases: list[tuple[int, Case]], total: int, task: Task) -> None:

@@ -196,10 +196,13 @@ class ExplorePage(QWidget):
 def summary_lines(found: Exploration) -> list[str]:
     """The numbers of a data set in a few lines."""
     totals = found.totals
+    with_tumour, without = totals["tumour slices"], totals["tumour-free slices"]
     lines = [
         f"{_count(totals['patients'], 'patient')}, {_count(totals['cases'], 'case')}, "
         f"{_count(totals['slices'], 'slice')}",
-        f"{grouped(totals['tumour slices'])} slices with tumour, {grouped(totals['tumour-free slices'])} without",
+        f"{grouped(with_tumour)} slices with tumour, {grouped(without)} without"
+        if with_tumour + without
+        else "No slice has a manual mask: where tumour is, nobody has said",
     ]
     told = ("unreadable cases", "cases with missing sequences", "cases without tumour", "cases without mask")
     lines += [f"{name.capitalize()}: {totals[name]}" for name in told if totals[name]]

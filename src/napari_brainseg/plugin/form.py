@@ -5,7 +5,8 @@ from typing import Any, TypeVar, get_args
 
 from magicgui.widgets import Container, LiteralEvalLineEdit, TupleEdit, create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QAbstractSpinBox
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QWidget
 
 from ..core.settings import Settings
 
@@ -33,6 +34,7 @@ def settings_form(group: type[Settings], *names: str, value: Settings | None = N
     form.extend(controls)  # given to the constructor, their labels would not be made equally wide
     form.margins = (0, 0, 0, 0)
     show_settings(form, value or group())
+    _EvenLabels(form.native)
     return form
 
 
@@ -50,6 +52,25 @@ def show_settings(form: "Container[Any]", settings: Settings) -> None:
 def read_form(form: "Container[Any]", base: _Settings) -> _Settings:
     """Settings as the form shows them; fields without a control come from `base`."""
     return base.changed(form.asdict())
+
+
+class _EvenLabels(QObject):
+    """Makes labels equally wide in the font that they are shown in, which is not the one they were made with."""
+
+    def __init__(self, form: QWidget) -> None:
+        super().__init__(form)
+        self._labels = form.findChildren(QLabel)
+        form.installEventFilter(self)
+
+    def eventFilter(self, _: QObject, event: QEvent) -> bool:
+        """Look at the labels when they come into view or change their font."""
+        if event.type() in (QEvent.Type.Show, QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            for label in self._labels:
+                label.ensurePolished()
+            widest = max((label.sizeHint().width() for label in self._labels), default=0)
+            for label in self._labels:
+                label.setMinimumWidth(widest)
+        return False
 
 
 def _control(name: str, field: FieldInfo) -> Any:

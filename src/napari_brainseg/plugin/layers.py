@@ -1,6 +1,7 @@
 """Between volumes and napari's layers: reader, writers, sample data."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ import numpy as np
 from ..core import colours
 from ..core.cases import Case, find_cases, is_stack
 from ..core.config import CHANNELS, FLAIR
-from ..core.exploration import tissue_range
+from ..core.exploration import largest_slice, tissue_range
 from ..core.masks import read_truth, write_mask, write_mask_file
 from ..core.phantom import SAMPLE_CASES, make_phantom, write_phantom_cases
 from ..core.volumes import Array, Spacing, Volume, read_volume
 from .layer_metadata import METADATA, Role, notes, role_of
+from .slice_view import go_to_slice
 
 if TYPE_CHECKING:
     import napari
@@ -31,17 +33,23 @@ COLOURS: dict[Role, str] = {
 AXIS_LABELS = ("z", "y", "x")
 
 _SUFFIXES = (".tif", ".tiff", ".nii", ".nii.gz")
+_LOOKED_AT = 10_000
+"""Files and folders in which images are looked for."""
 
 
-def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
-    """Reader of a case folder, a TIFF stack or a NIfTI case; None for everything else.
+def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], Sequence[Any]] | None:
+    """Reader of a case folder, a TIFF stack, a NIfTI case or a folder of cases; None for everything else.
 
     Parameters
     ----------
     path : str or sequence of str
         What napari was asked to open: one path, or several that it opens as a stack, which a case is not.
     """
-    return read_layers if isinstance(path, str) and _case_at(Path(path)) else None
+    if not isinstance(path, str):
+        return None
+    if _case_at(Path(path)):
+        return read_layers
+    return list_cases if _may_hold_cases(Path(path)) else None
 
 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
@@ -51,7 +59,30 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
         raise ValueError(f"{path} is not one case; open a folder of cases in the Cases tab")
     if viewer := _current_viewer():
         outline_masks(viewer)
+        viewer.layers.events.inserted.connect(_go_to_tumour)
     return case_layers(case)
+
+
+def list_cases(path: str | Sequence[str]) -> list[tuple[None]]:
+    """Let the Cases tab list a folder of cases; it holds no layers itself."""
+    viewer = _current_viewer()
+    if viewer is None:
+        raise ValueError(f"{path} holds cases; open one of them")
+    from qtpy.QtCore import QTimer
+
+    from .tabs import show_tab
+
+    QTimer.singleShot(0, lambda: show_tab(viewer, "Cases").open_folder(str(path)))  # a reader leaves the window alone
+    return [(None,)]  # as napari has it: read, and nothing to show
+
+
+def _may_hold_cases(folder: Path) -> bool:
+    """Whether there are images in a folder, or not far below it; only so much of a whole disk is looked at."""
+    try:
+        found = chain(folder.iterdir(), folder.glob("*/*"), folder.glob("*/*/*"))
+        return any(file.name.lower().endswith(_SUFFIXES) for file in islice(found, _LOOKED_AT))
+    except OSError:
+        return False
 
 
 def _case_at(path: Path) -> Case | None:
@@ -142,6 +173,12 @@ def _outline(event: Any) -> None:
     layer = event.value
     if hasattr(layer, "contour") and role_of(layer):
         layer.contour = 2
+
+
+def _go_to_tumour(event: Any) -> None:
+    layer, viewer = event.value, _current_viewer()
+    if viewer and role_of(layer) == "manual" and layer.data.any():
+        go_to_slice(viewer, layer, largest_slice(layer.data))
 
 
 def geometry(volume: Volume) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.cases import Case
 from ..core.config import AugmentationConfig, ModelConfig, TrainConfig
+from ..core.runs import Run
 from ..core.splits import VALIDATION_SHARE
 from .commands import flags
 
@@ -78,6 +79,13 @@ def resume_arguments(command: str) -> list[str]:
     if words[:2] != ["brainseg", "train"]:
         raise ValueError(f"the run was begun by {command or 'an unknown command'}, so it cannot be resumed from here")
     return [*words[1:], *([] if "--resume" in words else ["--resume"])]
+
+
+def data_folder(run: Run) -> Path | None:
+    """Folder of the cases that a run learns from; None if its command does not begin with it."""
+    words = shlex.split(run.command)
+    is_known = words[:2] == ["brainseg", "train"] and words[2:] and not words[2].startswith("-")
+    return Path(run.directory, words[2]) if is_known else None
 
 
 def default_output(data: Path, today: date) -> Path:

@@ -11,8 +11,7 @@ from ..core.corrections import with_corrections
 from ..core.masks import known_areas
 from ..core.model_folders import ModelInfo
 from ..core.progress import OnProgress, Progress
-from ..core.splits import split_cases, worth_of, worth_of_rehearsal
-from ..core.words import counted
+from ..core.splits import share_of_corrections, split_cases, worth_of, worth_of_rehearsal
 from ..core.workspaces import Workspace
 from .sentences import as_sentence
 
@@ -33,12 +32,6 @@ class TrainingData:
     folder: Path
     cases: tuple[CountedCase, ...]
     left_out: tuple[str, ...]
-
-    @property
-    def corrected(self) -> tuple[int, int]:
-        """Corrected slices, and cases that have some."""
-        counts = [item.case.corrected_slices for item in self.cases]
-        return sum(counts), sum(map(bool, counts))
 
     @property
     def patients(self) -> int:
@@ -114,11 +107,12 @@ def split_data(data: TrainingData, share: float, seed: int, parent: ModelInfo | 
 
 def describe_corrections(data: TrainingData, split: Split | None, parent: ModelInfo | None) -> str:
     """What is corrected, and whether the parent may forget what it knows, in sentences."""
-    slices, cases = data.corrected
-    words = f"{counted(slices, 'corrected slice')} of {counted(cases, 'case')}."
-    if parent is None or split is None:
-        return words
-    return f"{words} {as_sentence(worth_of_rehearsal([item.case for item in split.training], parent))}"
+    training, validation = (
+        [item.case for item in side] for side in ((split.training, split.validation) if split else (data.cases, ()))
+    )
+    sign = "⚠ " if any(case.corrected_slices for case in validation) else ""
+    words = sign + as_sentence(share_of_corrections(training, validation))
+    return f"{words} {as_sentence(worth_of_rehearsal(training, parent))}" if parent and split else words
 
 
 def count(cases: Sequence[CountedCase]) -> tuple[int, int, int]:

@@ -32,7 +32,7 @@ class CloseQuestion(QObject):
         self, window: QWidget, needs_asking: Callable[[], bool], stop: Callable[[], object], owner: QObject
     ) -> None:
         super().__init__(owner)
-        self._window, self._needs_asking, self._stop = window, needs_asking, stop
+        self.window, self._needs_asking, self._stop = window, needs_asking, stop
         self.was_asked = False
         window.installEventFilter(self)
 
@@ -40,7 +40,7 @@ class CloseQuestion(QObject):
         """Take the event away if the window shall stay open."""
         if event.type() != QEvent.Type.Close or self.was_asked or not self._needs_asking():
             return False
-        answer = ask(self._window, can_cancel=True)
+        answer = ask(self.window, can_cancel=True)
         if answer == "cancel":
             event.ignore()
             return True

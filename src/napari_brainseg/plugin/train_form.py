@@ -21,7 +21,7 @@ from .form import settings_form
 from .train_augmentation import OWN, TrainAugmentation
 from .train_cost import CostLine
 from .train_length import TrainLength
-from .train_patients import TrainPatients
+from .train_patients import VALIDATE_ON, TrainPatients
 
 START = "Start training"
 FROM_MODEL, FROM_NOTHING = "A trained model", "Nothing"
@@ -114,7 +114,7 @@ class TrainForm(QWidget):
             ("", self.model_line),
             ("Train for", self.length),
             ("Optimise for", self.aim.native),
-            ("Validate on", self.share),
+            (VALIDATE_ON, self.share),
             ("New model", side_by_side(self.name, self.place_button, stretch=(1, 0))),
         ):
             if isinstance(part, QComboBox):

@@ -17,6 +17,9 @@ from .train_data import Split, TrainingData, describe_corrections, read_training
 from .train_split import TrainSplit
 from .workspace_choice import workspace_for
 
+VALIDATE_ON = "Validate on"
+"""What the control is called that says how many of them validate."""
+
 
 class TrainPatients(QWidget):
     """Counts the cases of a folder and splits them, without holding up the window."""
@@ -128,7 +131,7 @@ class TrainPatients(QWidget):
                 lambda _: split_data(data, share, seed, parent),
                 lambda _: None,
                 returned=self._was_split,
-                failed=self._refuse,
+                failed=self._cannot_split,
             )
         self._tell()
 
@@ -165,10 +168,13 @@ class TrainPatients(QWidget):
         self.split_view.show_split(self.data, split)
         self._tell()
 
-    def _refuse(self, error: Exception) -> None:
-        self.why_not = as_sentence(error)
+    def _refuse(self, error: Exception, advice: str = "") -> None:
+        self.why_not = f"{as_sentence(error)} {advice}".rstrip()
         self.split_view.show_split(self.data, None)
         self._tell()
+
+    def _cannot_split(self, error: Exception) -> None:
+        self._refuse(error, f"“{VALIDATE_ON}” at 0 % trains on all of them.")
 
     def _tell(self) -> None:
         words = ""

@@ -36,7 +36,7 @@ class TrainingCost:
         seconds, epochs = self.pace.seconds(config), config.epochs
         count = counted(epochs, "epoch")
         total = f"{count} within {minutes} min" if minutes else f"{count}, about {in_words(seconds)}"
-        return f"{in_words(seconds / epochs)} per epoch on {self.device}, {total}; {self.gigabytes:.1f} GB."
+        return f"{in_words(seconds / epochs)} per epoch on {self.device}, {total}; {self.gigabytes:.1f} GB of memory."
 
 
 def measure_cost(request: TrainingRequest, task: Task) -> TrainingCost:

@@ -29,6 +29,7 @@ class TrainRunPage(QWidget):
         font.setBold(True)
         self.title.setFont(font)
         self.about_line = text_line("What the run learns from.")
+        self.elsewhere_line = text_line("Whether the Cases tab shows other patients than those that the run is about.")
         self.status_line = text_line("How the training stands.")
         self.epoch_bar = _bar("How far the epoch at hand is, and how long it still takes.")
         self.run_bar = _bar("How far the whole training is, and how long it still takes.")
@@ -46,8 +47,9 @@ class TrainRunPage(QWidget):
         self.new_button = make_button("New training…")
         stack(
             self,
-            self.title,
+            side_by_side(self.title, self.new_button, stretch=(1, 0)),
             self.about_line,
+            self.elsewhere_line,
             self.status_line,
             self.epoch_bar,
             self.run_bar,
@@ -58,7 +60,7 @@ class TrainRunPage(QWidget):
             self.curves,
             self.previews,
             side_by_side(self.report_button, self.folder_button, stretch=(1, 1)),
-            side_by_side(self.copy_button, self.new_button, stretch=(1, 1)),
+            self.copy_button,
         )
 
     def show_view(self, view: RunView, *, stopping: bool, is_used: bool = False) -> None:
@@ -75,6 +77,11 @@ class TrainRunPage(QWidget):
         self.use_button.setText(IN_USE if is_used else USE)
         tooltip = "Choose this model in the Segment tab; the former one stays in the list there."
         allow(self.use_button, "Segment and the next retraining use this model." if is_used else None, tooltip)
+
+    def show_elsewhere(self, listed: Path | None) -> None:
+        """Say that the Cases tab lists another data set than that of the run; None if it does not."""
+        self.elsewhere_line.setText(f"⚠ The Cases tab shows another data set: {listed.name}." if listed else "")
+        self.elsewhere_line.setVisible(listed is not None)
 
     def _show_bars(self, view: RunView) -> None:
         state = view.state

@@ -222,7 +222,7 @@ class TrainSetup(TrainForm):
             self.start_wanted.emit(self.request())
 
     def _draw_sheet(self) -> None:
-        data, folder = self.patients.data, self.patients.folder
+        data, split, folder = self.patients.data, self.patients.split, self.patients.folder
         assert data
         assert folder
         try:
@@ -231,7 +231,7 @@ class TrainSetup(TrainForm):
             self.say(as_sentence(error))
             return
         model = self.models.info.model if self.models.info and request.parent else request.model
-        cases = [item.case for item in data.cases if item.tumour_slices]
+        cases = [item.case for item in (split.training if split else data.cases) if item.tumour_slices]
         config = request.config
         self._tasks.begin(
             "sheet",

@@ -31,6 +31,8 @@ class TrainSplit(QWidget):
     def show_split(self, data: TrainingData | None, split: Split | None) -> None:
         """Show what is known by now."""
         sides: list[Side] = [("Train", split.training), ("Validate", split.validation)] if split else []
+        if data and data.cases and not split:
+            sides = [("Not split", data.cases)]
         left_out = data.left_out if data else ()
         self.sums.setText(split_table(sides))
         self.sums.setVisible(bool(sides))

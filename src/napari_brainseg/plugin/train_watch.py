@@ -30,6 +30,7 @@ from ..core.runs import (
 from .train_process import last_words
 
 _T = TypeVar("_T")
+_START_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +133,17 @@ class RunReader:
         if state and (self._since is None or datetime.fromisoformat(state.updated) >= self._since):
             words = state.message or (last_words(self.folder) if state.status == "failed" else "")
             return state.status, words
-        if self._pid and _is_running(self._pid):
+        if self._pid and _is_running(self._pid, self._since):
             return "starting", ""
         return "failed", problem or last_words(self.folder) or f"{self.folder} holds no run"
 
 
-def _is_running(pid: int) -> bool:
+def _is_running(pid: int, since: datetime | None) -> bool:
+    """Whether a process just started lives; one that is much younger has only got its number."""
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        process = psutil.Process(pid)
+        is_later = since is not None and process.create_time() > since.timestamp() + _START_SECONDS
+        return process.status() != psutil.STATUS_ZOMBIE and not is_later
     except psutil.NoSuchProcess:
         return False
 

@@ -10,17 +10,17 @@ from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QShowEvent
-from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QWidget
+from qtpy.QtWidgets import QDockWidget, QMessageBox, QWidget
 
 from ..core.rounds import adopt, model_in_use, workspace_of
 from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
 from .buttons import copy_text
 from .columns import Column
-from .preferences import preferences
+from .preferences import CASES_FOLDER, preferences
 from .sentences import as_sentence
 from .tabs import find_tab, is_closing, show_tab
 from .task import Tasks
-from .train_command import TrainingRequest, resume_arguments
+from .train_command import TrainingRequest, data_folder, resume_arguments
 from .train_farewell import CloseQuestion, ask
 from .train_process import end_at_once, start_training
 from .train_run_page import TrainRunPage, status_words
@@ -29,7 +29,7 @@ from .train_watch import RunReader, RunView
 
 _EVERY = 500
 """Milliseconds between two looks at a run that is under way."""
-_RUN, _PID = "train/run", "train/pid"
+_RUN, _PID, _SINCE = "train/run", "train/pid", "train/since"
 
 
 class TrainWidget(Column):
@@ -79,9 +79,10 @@ class TrainWidget(Column):
         """Follow the run in a folder, which may have ended long ago, or be that of a process just started."""
         self._tasks.drop("look")  # whose answer would be of what was before
         self._reader = RunReader(folder, pid, since)
-        self.view, self._stopping, self._was_under_way = None, False, since is not None
+        self.view, self._stopping, self._was_under_way = None, False, False
         self._settings.setValue(_RUN, str(folder))
         self._settings.setValue(_PID, pid)
+        self._settings.setValue(_SINCE, since.isoformat() if since else "")
         self._timer.start()
         self._show_page()
         self.verticalScrollBar().setValue(0)
@@ -183,11 +184,15 @@ class TrainWidget(Column):
             self._fail(error)
         else:
             self.watch(output, pid, since)
+            self._was_under_way = True
 
     def _watch_remembered(self) -> None:
         folder = self._settings.value(_RUN, "")
         if folder and Path(folder).is_dir():
-            self.watch(Path(folder), int(self._settings.value(_PID, 0)))
+            since = self._settings.value(_SINCE, "")
+            self.watch(
+                Path(folder), int(self._settings.value(_PID, 0)), datetime.fromisoformat(since) if since else None
+            )
         else:
             self.setup.patients.follow_cases()
 
@@ -211,6 +216,9 @@ class TrainWidget(Column):
         if view is None:
             return
         self.run_page.show_view(view, stopping=self._stopping, is_used=self._is_used(view.folder))
+        listed = Path(folder) if (folder := self._settings.value(CASES_FOLDER, "")) else None
+        data = data_folder(view.run) if view.run else None
+        self.run_page.show_elsewhere(listed if data and listed != data else None)
         self._show_curves(view)
 
     def _is_used(self, folder: Path) -> bool:
@@ -297,10 +305,10 @@ class TrainWidget(Column):
 
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab; what becomes of the training is asked once the tab is gone."""
-        was_asked = self._question is not None and self._question.was_asked
-        if self._is_followed() and not was_asked and self._reader:
-            folder, window = self._reader.folder, QApplication.activeWindow()
-            QTimer.singleShot(0, partial(_ask_and_stop, folder, window))
+        question = self._question
+        if self._is_followed() and self._reader and not (question and question.was_asked):
+            window = question.window if question else None  # of no other has the question the theme
+            QTimer.singleShot(0, partial(_ask_and_stop, self._reader.folder, window))
         self._timer.stop()
         self._tasks.close()
         self.setup.close_tasks()
