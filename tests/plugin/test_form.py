@@ -108,3 +108,12 @@ def test_fields_without_a_control_come_from_the_base():
     form = settings_form(PostprocessConfig, "closing", value=PostprocessConfig(closing=True, threshold=0.9))
 
     assert read_form(form, PostprocessConfig(threshold=0.25)) == PostprocessConfig(threshold=0.25, closing=True)
+
+
+def test_boxes_line_up(qtbot):
+    form = settings_form(PostprocessConfig, "keep_share", "min_voxels")
+    qtbot.addWidget(form.native)
+    form.native.setStyleSheet("QLabel { font-size: 20px }")  # as a window's theme comes after the form was made
+    form.native.show()
+
+    assert len({control.native.x() for control in form}) == 1
