@@ -193,7 +193,7 @@ def recorded(volume: Volume, model: TrainedModel, config: SegmentConfig, **optio
         pytest.param(None, 1, [(2,), (1,), (3,), (0,), (4,)], id="middle"),
         pytest.param(0, 1, [(0,), (1,), (2,), (3,), (4,)], id="lowest"),
         pytest.param(3, 1, [(3,), (2,), (4,), (1,), (0,)], id="asked for"),
-        pytest.param(3, 2, [(3, 2), (4, 1), (0,)], id="two at once"),
+        pytest.param(3, 2, [(3,), (2, 4), (1, 0)], id="the first alone, then two at once"),
     ],
 )
 def test_slice_asked_for_comes_first_then_outwards(

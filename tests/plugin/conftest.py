@@ -32,7 +32,7 @@ from napari_brainseg.core.runs import (
 )
 from napari_brainseg.core.volumes import Volume
 from napari_brainseg.plugin import cases_widget
-from napari_brainseg.plugin.layers import image_layers, read_layers
+from napari_brainseg.plugin.layers import given_sizes, image_layers, read_layers
 from napari_brainseg.plugin.segment_widget import SegmentWidget
 from napari_brainseg.plugin.task import Task
 
@@ -110,6 +110,7 @@ def tiny_default(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def viewer(qapp) -> ViewerModel:
     """All of a viewer but its window, which takes a second to open."""
+    given_sizes.clear()
     return ViewerModel()
 
 
@@ -179,7 +180,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 @pytest.fixture
 def half_done(qtbot, gate: Gate) -> Callable[[SegmentWidget], Gate]:
-    """Segment two slices at once, and return when the first two are shown and the others wait behind the gate."""
+    """Segment two slices at once, and return when the first one, alone, is shown and the others wait at the gate."""
 
     def start(widget: SegmentWidget) -> Gate:
         widget.advanced["batch_size"].value = 2

@@ -204,6 +204,14 @@ def test_an_edit_counts_until_it_is_undone(finished, way):
     assert not finished.is_edited
 
 
+def test_the_end_of_a_stroke_is_told(finished, viewer, changes):
+    viewer.dims.set_point(0, 1)
+    changes.clear()
+    finished.layer.paint((1, 3, 3), 1)
+
+    assert changes
+
+
 def test_a_threshold_after_an_edit_keeps_the_edited_layer(finished, viewer, probability):
     edited = finished.layer
     paint(edited)
@@ -288,6 +296,20 @@ def test_maps_appear_under_the_mask_and_disappear(finished, viewer, probability)
     for kind in ("probability", "uncertainty"):
         finished.show_map(kind, False)
     assert not {"anna probability", "anna uncertainty"} & {layer.name for layer in viewer.layers}
+
+
+def test_maps_leave_the_brush_in_the_hand(finished, viewer):
+    viewer.layers.selection.active = finished.layer
+    finished.layer.mode = "paint"
+    for shown in (True, False):
+        finished.show_map("probability", shown)
+        assert viewer.layers.selection.active is finished.layer
+        assert finished.layer.mode == "paint"
+
+    finished.show_map("probability", True)
+    viewer.layers.selection.active = finished.maps("probability")[0]
+    finished.show_map("probability", False)
+    assert viewer.layers.selection.active is finished.layer
 
 
 def test_showing_a_map_twice_leaves_one(finished, viewer):

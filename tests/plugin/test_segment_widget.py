@@ -146,6 +146,13 @@ def test_images_that_cannot_be_chosen_say_why(viewer, open_segment_tab):
     assert tab.images_line.isHidden()
 
 
+def test_a_long_name_does_not_widen_the_tab(tab, viewer):
+    viewer.add_image(np.zeros(SHAPE), name="sub-0001_ses-01_acq-axial_run-01_space-MNI152NLin6Asym_desc-preproc_FLAIR")
+    tab.show()
+
+    assert tab.widget().minimumSizeHint().width() < tab.minimumWidth()
+
+
 def test_renaming_another_layer_leaves_the_choice(viewer, open_segment_tab):
     viewer.add_image(np.zeros(SHAPE), name="first")
     second = viewer.add_image(np.zeros(SHAPE), name="second")
@@ -275,7 +282,7 @@ def test_in_the_real_window_the_slice_in_view_comes_first_by_key(
     viewer.dims.set_point(0, 5)
     gate = half_done(tab)
 
-    assert set(np.flatnonzero(tab.result.probability.any(axis=(1, 2)))) == {4, 5}
+    assert set(np.flatnonzero(tab.result.probability.any(axis=(1, 2)))) == {5}
     layer = tab.result.layer
     assert layer.data[5].any()
     assert not layer.data[:4].any()
@@ -305,8 +312,8 @@ def test_the_key_gives_a_sentence_where_nothing_is_open(viewer, open_segment_tab
 def test_progress_counts_slices(tab, half_done, qtbot):
     half_done(tab)
 
-    qtbot.waitUntil(lambda: re.fullmatch(r"2 of 6 slices, \d+ s left", tab.status.text()) is not None)
-    assert (tab.progress.value, tab.progress.max) == (2, 6)
+    qtbot.waitUntil(lambda: re.fullmatch(r"1 of 6 slices, \d+ s left", tab.status.text()) is not None)
+    assert (tab.progress.value, tab.progress.max) == (1, 6)
 
 
 def test_the_network_is_prepared_and_run_off_the_gui_thread(
@@ -575,6 +582,7 @@ def test_this_slice_fills_no_slice_but_the_one_in_view(tab, viewer, finish, expe
     assert tab.result.layer is layer
     assert np.flatnonzero(layer.data.any(axis=(1, 2))).tolist() == [1, 4]
     assert layer.metadata[METADATA]["provenance"]["slices"] == (1, 4)
+    assert tab.size_line.text().endswith(". 2 of 6 slices segmented.")
 
 
 @pytest.mark.parametrize("undone", [False, True], ids=["edited", "edited and undone"])
@@ -680,6 +688,46 @@ def test_a_voxel_size_moves_all_layers_of_the_case_and_gives_millilitres(
     assert tuple(tab.result.layer.scale)[-2:] == (0.5, 0.75)
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["known", "opened again"])
+def test_the_voxel_size_shown_is_that_of_the_case(viewer, open_segment_tab, add_layers, tiny_case, tiny_volume, again):
+    tab = open_segment_tab(viewer)
+    case = add_layers(viewer, tiny_case)
+    for box, size in zip(tab.spacing, (5, 0.46875, 0.5), strict=True):
+        box.native.setDecimals(5)
+        box.value = size
+    tab.spacing_button.native.click()
+    assert tab.status.text() == "Voxel size 5 × 0.46875 × 0.5 mm (z, y, x) for all layers of bert."
+    if again:
+        for layer in case:
+            viewer.layers.remove(layer)
+    add_layers(viewer, tiny_volume)
+    assert [box.value for box in tab.spacing] == [1, 1, 1]
+
+    if again:
+        add_layers(viewer, tiny_case)
+    tab.images.value = "bert"
+    assert [box.value for box in tab.spacing] == [5, 0.46875, 0.5]
+    assert tab.picker.volume().spacing == (5, 0.46875, 0.5)
+
+
+def test_what_was_said_of_one_case_does_not_stay_beside_another(segmented, viewer, add_layers):
+    assert segmented.status.text().startswith("Done in ")
+    viewer.layers.move(0, 2)
+    assert segmented.status.text().startswith("Done in ")
+    add_layers(viewer, make_phantom(2, SHAPE, name="bert")[0])
+
+    assert segmented.status.text() == ""
+
+
+def test_a_run_that_ends_beside_another_case_says_whose_it_was(tab, half_done, finish, viewer, add_layers):
+    gate = half_done(tab)
+    add_layers(viewer, make_phantom(2, SHAPE, name="bert")[0])
+    gate.open()
+    finish(tab)
+
+    assert tab.status.text().startswith("anna: Done in ")
+
+
 # threshold, clean-up and maps
 
 
@@ -729,6 +777,13 @@ def test_the_threshold_after_an_edit_keeps_the_edit_and_undo_stays_sane(segmente
     assert np.array_equal(segmented.result.layer.data, expected.probability >= 0.6)
     assert len(predictions(viewer)) == 2
 
+    again = segmented.result.layer
+    paint(again)
+    segmented.threshold.value = 0.7
+    qtbot.waitUntil(lambda: segmented.result.layer is not again)
+    assert again.name != edited.name
+    assert segmented.status.text() == f"Your edits are kept as '{again.name}', hidden."
+
 
 def test_a_threshold_moved_in_mid_run_holds_for_the_whole_result(tab, half_done, finish, expected, qtbot):
     gate = half_done(tab)
@@ -745,8 +800,9 @@ def test_a_threshold_moved_in_mid_run_holds_for_the_whole_result(tab, half_done,
 def test_maps_appear_and_disappear_with_their_boxes(segmented, viewer, expected):
     segmented.show_probability.value = True
     segmented.show_uncertainty.value = True
-    assert np.array_equal(viewer.layers["anna probability"].data, expected.probability)
-    assert np.array_equal(viewer.layers["anna uncertainty"].data, expected.uncertainty)
+    # other batches round otherwise
+    assert np.allclose(viewer.layers["anna probability"].data, expected.probability, atol=1e-5)
+    assert np.allclose(viewer.layers["anna uncertainty"].data, expected.uncertainty, atol=1e-4)
 
     segmented.show_probability.value = False
     assert "anna probability" not in viewer.layers
@@ -1000,6 +1056,30 @@ def test_the_mask_is_saved_where_the_dialog_says(segmented, tmp_path, monkeypatc
         assert np.array_equal(read_mask(kept, tiny_volume), expected.mask)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "written"),
+    [
+        ("plain", "TIFF", "plain.tif"),
+        ("anna.v2", "NIfTI", "anna.v2.nii.gz"),
+        ("mine.TIFF", "NIfTI", "mine.TIFF"),
+        ("anna.v2", "Folder", "anna.v2"),
+    ],
+)
+def test_a_name_without_an_ending_gets_that_of_the_chosen_type(segmented, tmp_path, monkeypatch, name, kind, written):
+    def choose(_: object, __: str, proposed: str, kinds: str) -> tuple[str, str]:
+        assert "." not in proposed
+        return str(tmp_path / name), next(one for one in kinds.split(";;") if one.startswith(kind))
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    segmented.save_button.native.click()
+    assert [path.name for path in tmp_path.iterdir()] == [written]
+    assert (tmp_path / written).is_dir() == (kind == "Folder")
+
+    if written != name:  # the dialog did not ask whether that may be replaced
+        segmented.save_button.native.click()
+        assert "exists already" in segmented.status.text()
+
+
 def test_saving_over_a_folder_of_masks_is_refused_with_a_sentence(segmented, tmp_path, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
     segmented.save_button.native.click()
@@ -1248,4 +1328,4 @@ def test_slices_done_when_the_tab_was_closed_are_taken_over_as_such(viewer, tab,
     assert again.result is tab.result
     assert again.result.layer.editable
     provenance = again.result.layer.metadata[METADATA]["provenance"]
-    assert (provenance["finished"], len(provenance["slices"])) == (False, 2)
+    assert (provenance["finished"], len(provenance["slices"])) == (False, 1)

@@ -122,7 +122,7 @@ class PostprocessConfig(Settings):
         description="Drop 3D components smaller than this share of the largest (0 keeps all, 1 only the largest).",
     )
     min_voxels: int = Field(
-        0, ge=0, title="Smallest component", description="Drop 3D components with fewer voxels than this."
+        0, ge=0, title="Smallest component", description="Drop 3D components with fewer voxels than this (0 keeps all)."
     )
     fill_holes: bool = Field(False, title="Fill holes", description="Fill holes inside the mask, slice by slice.")
     closing: bool = Field(

@@ -96,7 +96,7 @@ def segment(
     only : tuple of int
         Segment no slices but these; the others stay 0.
     on_slices : callable, optional
-        Called with each batch of slices as soon as it is known.
+        Called with each batch of slices as soon as it is known, and with the first slice alone.
     on_progress : callable
         Called after each batch; it may raise `Cancelled`.
 
@@ -249,7 +249,8 @@ def predict(
     height, width = probability[0, rows, columns].shape
     done = 0
     while done < len(order):
-        indices = tuple(order[done : done + runner.batch_size])
+        count = 1 if on_slices and not done else runner.batch_size  # who looks on sees the first slice at once
+        indices = tuple(order[done : done + count])
         seen = [slices[near] for index in indices for near in neighbours(index, len(slices), model.context)]
         images = torch.cat(seen).unflatten(0, (len(indices), -1)).flatten(1, 2)
         found = runner(images)[:, :height, :width].numpy()

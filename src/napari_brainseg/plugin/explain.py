@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QWidget
 from ..core.config import ExplainConfig, SegmentConfig
 from ..core.progress import Progress
 from ..core.volumes import Volume
+from ..core.words import grouped
 from .buttons import allow, make_button
 from .columns import stack, text_line
 from .correction_layer import manual_layer
@@ -176,17 +177,17 @@ def _clear_where_dark() -> Colormap:
     """Magma that lets the image through where nothing is: added to a bright tumour, all its colours would be white."""
     colours = np.array(ensure_colormap("magma").map(np.linspace(0, 1, 256)))
     colours[:, 3] = np.linspace(0, 1, 256) ** 0.5
-    return Colormap(colours, name="magma, clear where dark")
+    return Colormap(colours, name="clear magma")
 
 
 def _table(number: int, contributions: "tuple[Contribution, ...]") -> str:
     """The figures of all contributions below each other, and above them those of the unchanged prediction."""
     usual = contributions[0]
     has_manual = usual.manual_dice is not None
-    rows = [(f"<b>Slice {number}</b>", "voxels", "Dice", "manual")]
-    rows += [("everything", str(usual.usual_area), "", _shown(usual.usual_manual_dice))]
+    rows = [(f"<b>Slice {number}</b>", "voxels", "Dice", "Dice with manual")]
+    rows += [("everything", grouped(usual.usual_area), "", _shown(usual.usual_manual_dice))]
     rows += [
-        (f"no {one.without}".replace(" ", "&nbsp;"), str(one.area), _shown(one.dice), _shown(one.manual_dice))
+        (f"no {one.without}".replace(" ", "&nbsp;"), grouped(one.area), _shown(one.dice), _shown(one.manual_dice))
         for one in contributions
     ]
     lines = (

@@ -4,9 +4,9 @@ from decimal import Decimal
 from typing import Any, TypeVar, get_args
 
 from magicgui.widgets import Container, LiteralEvalLineEdit, TupleEdit, create_widget
+from magicgui.widgets.bases import ButtonWidget
 from pydantic.fields import FieldInfo
-from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout, QLabel, QWidget
 
 from ..core.settings import Settings
 
@@ -30,12 +30,40 @@ def settings_form(group: type[Settings], *names: str, value: Settings | None = N
         What to show; the defaults if not given.
     """
     controls = [_control(name, group.model_fields[name]) for name in names]
-    form: Container[Any] = Container(labels=True)
-    form.extend(controls)  # given to the constructor, their labels would not be made equally wide
+    form: Container[Any] = Container(widgets=controls, labels=False)
     form.margins = (0, 0, 0, 0)
+    rows = QWidget()
+    put_in_rows(rows, *controls)
+    form.native.layout().addWidget(rows)
     show_settings(form, value or group())
-    _EvenLabels(form.native)
     return form
+
+
+def put_in_rows(inside: QWidget, *parts: Any) -> QFormLayout:
+    """Put controls beside their titles, all in line; magicgui measures the titles in another font than napari's.
+
+    Parameters
+    ----------
+    inside : QWidget
+        Where to.
+    *parts : magicgui widget or QWidget
+        Buttons, and widgets of Qt, take a whole row.
+    """
+    rows = QFormLayout(inside)
+    rows.setContentsMargins(0, 0, 0, 0)
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for part in parts:
+        native: QWidget = getattr(part, "native", part)
+        if native is part or isinstance(part, ButtonWidget):
+            rows.addRow(native)
+            continue
+        if isinstance(native, QComboBox):  # long names do not widen the column
+            native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            native.setMinimumContentsLength(8)
+        title = QLabel(part.label)
+        title.setToolTip(part.tooltip)
+        rows.addRow(title, native)
+    return rows
 
 
 def show_settings(form: "Container[Any]", settings: Settings) -> None:
@@ -44,7 +72,7 @@ def show_settings(form: "Container[Any]", settings: Settings) -> None:
         for control in form:
             value = getattr(settings, control.name)
             if isinstance(value, float):
-                control.native.setDecimals(max(control.native.decimals(), _digits(value)))
+                control.native.setDecimals(max(control.native.decimals(), count_digits(value)))
             control.value = value
     form.changed.emit(form)
 
@@ -52,25 +80,6 @@ def show_settings(form: "Container[Any]", settings: Settings) -> None:
 def read_form(form: "Container[Any]", base: _Settings) -> _Settings:
     """Settings as the form shows them; fields without a control come from `base`."""
     return base.changed(form.asdict())
-
-
-class _EvenLabels(QObject):
-    """Makes labels equally wide in the font that they are shown in, which is not the one they were made with."""
-
-    def __init__(self, form: QWidget) -> None:
-        super().__init__(form)
-        self._labels = form.findChildren(QLabel)
-        form.installEventFilter(self)
-
-    def eventFilter(self, _: QObject, event: QEvent) -> bool:
-        """Look at the labels when they come into view or change their font."""
-        if event.type() in (QEvent.Type.Show, QEvent.Type.StyleChange, QEvent.Type.FontChange):
-            for label in self._labels:
-                label.ensurePolished()
-            widest = max((label.sizeHint().width() for label in self._labels), default=0)
-            for label in self._labels:
-                label.setMinimumWidth(widest)
-        return False
 
 
 def _control(name: str, field: FieldInfo) -> Any:
@@ -95,7 +104,7 @@ def _control(name: str, field: FieldInfo) -> Any:
 
 def _set_precision(control: Any, field: FieldInfo) -> None:
     """Small numbers get small steps, and a bound that is not allowed itself is kept away from."""
-    digits = _digits(field.default)
+    digits = count_digits(field.default)
     is_coarse = digits <= 2
     decimals = 2 if is_coarse else digits + 2
     control.native.setDecimals(decimals)
@@ -107,7 +116,7 @@ def _set_precision(control: Any, field: FieldInfo) -> None:
             control.max = constraint.lt - 10.0**-decimals
 
 
-def _digits(value: float) -> int:
+def count_digits(value: float) -> int:
     """How many digits behind the point it takes to write a number."""
     exponent = Decimal(repr(float(value))).normalize().as_tuple().exponent
     return max(-exponent, 0) if isinstance(exponent, int) else 0

@@ -28,7 +28,7 @@ class ImagePicker:
     images : ComboBox
         Offers cases and images.
     channels : tuple of ComboBox
-        Offer layers for each sequence; shown where three separate layers are wanted.
+        Offer layers for each sequence.
     on_change : callable
         Called whenever layers or the choice changed.
     """
@@ -55,6 +55,11 @@ class ImagePicker:
         return bool(self._images.value == NO_IMAGES)
 
     @property
+    def is_separate(self) -> bool:
+        """Whether three separate layers are wanted."""
+        return bool(self._images.value == SEPARATE)
+
+    @property
     def left_out(self) -> str:
         """Why images that are open cannot be chosen; empty if there are none of these."""
         return " ".join(filter(None, map(why_left_out, self._viewer.layers)))
@@ -67,14 +72,14 @@ class ImagePicker:
     @property
     def layers(self) -> tuple[Image, ...]:
         """All layers that are chosen."""
-        if self._images.value == SEPARATE:
+        if self.is_separate:
             return tuple(box.value for box in self._channels if box.value is not None)
         return self.source.layers if self.source else ()
 
     @property
     def image(self) -> Image | None:
         """The layer that stands for the choice; FLAIR among separate ones."""
-        if self._images.value == SEPARATE:
+        if self.is_separate:
             flair: Image | None = self._channels[CHANNELS.index(FLAIR)].value
             return flair
         return self.source.layers[0] if self.source else None
@@ -87,7 +92,7 @@ class ImagePicker:
         ValueError
             If nothing is chosen, or it cannot be segmented.
         """
-        if self._images.value == SEPARATE:
+        if self.is_separate:
             return combine_layers(tuple(box.value for box in self._channels))
         if not self.source:
             raise ValueError(self.left_out or f"{NO_IMAGES}: there is nothing to segment")
@@ -138,8 +143,6 @@ class ImagePicker:
         return (new or same or list(self._sources))[-1]
 
     def _chosen(self, _: Any = None) -> None:
-        for box in self._channels:
-            box.visible = self._images.value == SEPARATE
         self._on_change()
 
 

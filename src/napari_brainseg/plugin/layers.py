@@ -32,9 +32,14 @@ COLOURS: dict[Role, str] = {
 
 AXIS_LABELS = ("z", "y", "x")
 
-_SUFFIXES = (".tif", ".tiff", ".nii", ".nii.gz")
+SUFFIXES = (".tif", ".tiff", ".nii", ".nii.gz")
+"""Of files that hold a case or a mask."""
+
 _LOOKED_AT = 10_000
 """Files and folders in which images are looked for."""
+
+given_sizes: dict[Path, Spacing] = {}
+"""Voxel sizes that a person gave in this session, by the place of the case: its files are not written to."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], Sequence[Any]] | None:
@@ -80,7 +85,7 @@ def _may_hold_cases(folder: Path) -> bool:
     """Whether there are images in a folder, or not far below it; only so much of a whole disk is looked at."""
     try:
         found = chain(folder.iterdir(), folder.glob("*/*"), folder.glob("*/*/*"))
-        return any(file.name.lower().endswith(_SUFFIXES) for file in islice(found, _LOOKED_AT))
+        return any(file.name.lower().endswith(SUFFIXES) for file in islice(found, _LOOKED_AT))
     except OSError:
         return False
 
@@ -88,7 +93,7 @@ def _may_hold_cases(folder: Path) -> bool:
 def _case_at(path: Path) -> Case | None:
     """The case that a path is: none in a data set of many, in a single photograph, or in one slice of a case."""
     try:
-        if path.is_dir() and not any(file.name.lower().endswith(_SUFFIXES) for file in path.iterdir()):
+        if path.is_dir() and not any(file.name.lower().endswith(SUFFIXES) for file in path.iterdir()):
             return None  # spares walking through a whole disk
         cases = find_cases(path)
     except (ValueError, OSError):
@@ -114,6 +119,8 @@ def case_layers(case: Case) -> list[LayerData]:
         If a file of it cannot be used; the message names it.
     """
     volume = read_volume(case)
+    if volume.source in given_sizes:
+        volume = volume.with_spacing(given_sizes[volume.source])
     truth = read_truth(case, volume)
     layers = image_layers(volume)
     return [*layers, mask_layer(truth.mask, volume, "manual", known=truth.known)] if truth.known.any() else layers

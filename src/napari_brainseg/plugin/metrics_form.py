@@ -7,7 +7,6 @@ from magicgui.widgets import ComboBox
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QGridLayout,
     QLabel,
@@ -21,6 +20,7 @@ from ..core.words import grouped
 from .buttons import side_by_side
 from .columns import Column, text_line
 from .disagreement import LEGEND
+from .form import put_in_rows
 from .mask_comparison import AGREE, MISSED, NOTABLE_DICE, NOTABLE_VOXELS, TOO_MUCH
 from .metrics_report import HEADLINE, NOTHING, TABLE, shown
 from .score_strip import ScoreStrip
@@ -51,8 +51,10 @@ class MetricsForm(Column):
 
     def __init__(self, viewer: "ViewerModel") -> None:
         super().__init__()
-        self.prediction = ComboBox(tooltip="The mask to judge.", choices=())
-        self.reference = ComboBox(tooltip="The mask that counts as the truth, such as the manual one.", choices=())
+        self.prediction = ComboBox(label="Prediction", tooltip="The mask to judge.", choices=())
+        self.reference = ComboBox(
+            label="Reference", tooltip="The mask that counts as the truth, such as the manual one.", choices=()
+        )
         self.reason = text_line("Why the masks cannot be compared.")
         self.headline = text_line(_DEFINITIONS)
         self.headline.setStyleSheet("font-size: 17px; font-weight: bold")
@@ -60,6 +62,7 @@ class MetricsForm(Column):
         self.values = {figure.name: text_line(figure.definition) for figure in TABLE}
         policies = [(_policy(words), name) for name, words in EMPTY_POLICIES.items()]
         self.empty = ComboBox(
+            label=_EMPTY.title,
             choices=policies,
             value=_EMPTY.default,
             tooltip=f"{_EMPTY.description} Decides for slices without tumour in the strip; one mask empty counts as 0.",
@@ -119,10 +122,9 @@ class MetricsForm(Column):
         self.legend.setText(" &nbsp; ".join(parts))
 
     def _lay_out(self) -> None:
-        masks = QWidget()
-        self._masks = _rows(masks, ("Prediction", self.prediction), ("Reference", self.reference))
-        empty = QWidget()
-        _rows(empty, (str(_EMPTY.title), self.empty))
+        masks, empty = QWidget(), QWidget()
+        self._masks = put_in_rows(masks, self.prediction, self.reference)
+        put_in_rows(empty, self.empty)
         self.set_parts(
             masks,
             self.reason,
@@ -152,21 +154,6 @@ class MetricsForm(Column):
             grid.addWidget(title, place, 0)
             grid.addWidget(self.values[figure.name], place, 1)
         return table
-
-
-def _rows(inside: QWidget, *boxes: tuple[str, ComboBox]) -> QFormLayout:
-    """Put boxes beside their titles; long names of layers do not widen the tab."""
-    rows = QFormLayout(inside)
-    rows.setContentsMargins(0, 0, 0, 0)
-    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for title, box in boxes:
-        native: QComboBox = box.native
-        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        native.setMinimumContentsLength(8)
-        label = QLabel(title)
-        label.setToolTip(str(box.tooltip))
-        rows.addRow(label, native)
-    return rows
 
 
 def _policy(words: str) -> str:

@@ -1,6 +1,7 @@
 """What can be done with the result on the screen: threshold, clean-up, maps, size, saving."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -10,9 +11,10 @@ from superqt.utils import qthrottled
 from ..core.config import PostprocessConfig
 from .buttons import allow
 from .form import read_form, show_settings
+from .layers import SUFFIXES
 from .model_picker import ModelPicker
 from .result_layer import MAPS, ResultLayer, find_result, ignore_change
-from .segment_form import SAVE_FILTERS, SegmentForm
+from .segment_form import SAVE_AS, SegmentForm
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -119,24 +121,27 @@ class ResultControls:
                         box.value = bool(self.result.maps(kind))
 
     def _apply_now(self) -> None:
-        if self.result and self.result.is_shown and self.result.apply(self.settings()):
-            self._form.status.setText(kept(self.result))
+        if self.result and self.result.is_shown and (name := self.result.apply(self.settings())):
+            self._form.status.setText(kept(name))
 
     def _save_mask(self, _: Any = None) -> None:
         """Write the mask as it is now, with the geometry of its images; the dialog asks before it replaces a file."""
         assert self.result
-        proposed = f"{self.result.volume.name}_mask.nii.gz"
-        name, _ = QFileDialog.getSaveFileName(self._form, "Save mask", proposed, SAVE_FILTERS)
+        proposed = f"{self.result.volume.name}_mask"  # the dialog exchanges endings badly if there are two
+        name, kind = QFileDialog.getSaveFileName(self._form, "Save mask", proposed, ";;".join(SAVE_AS))
         if not name:
             return
+        path = name if name.lower().endswith(SUFFIXES) else name + SAVE_AS.get(kind, "")
         try:
-            first, *others = self.result.save(name)
+            if path != name and Path(path).exists():
+                raise FileExistsError(f"{path} exists already; choose that very file to replace it")
+            first, *others = self.result.save(path)
         except (OSError, ValueError) as error:
             self._on_error(error)
         else:
             self._form.status.setText(f"Saved {first}" + (f" and {len(others)} more." if others else "."))
 
 
-def kept(result: ResultLayer) -> str:
-    """What to say where edits of a result were put aside."""
-    return f"Your edits are kept as '{result.volume.name} prediction (edited)', hidden."
+def kept(name: str) -> str:
+    """What to say where edits were put aside into a layer of this name."""
+    return f"Your edits are kept as '{name}', hidden."

@@ -1,6 +1,5 @@
 """The Labels layer of a segmentation: grows while slices come in, follows the threshold, never loses an edit."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..core.postprocessing import entropy, postprocess
 from ..core.results import SegmentationProvenance, measure_tumour
 from ..core.volumes import Volume
 from .layer_metadata import METADATA, kind_of, note, notes, volume_of
-from .layers import mask_layer, write_file, write_kaggle
+from .layers import SUFFIXES, mask_layer, write_file, write_kaggle
 from .sources import place_of
 
 if TYPE_CHECKING:
@@ -137,8 +136,8 @@ class ResultLayer:
         self.apply(self.settings)
         self.ended.emit()
 
-    def apply(self, settings: PostprocessConfig) -> bool:
-        """Make the mask anew from the probability; True if edits were put aside, into a hidden layer of their own."""
+    def apply(self, settings: PostprocessConfig) -> str:
+        """Make the mask anew from the probability, and return what `spare_edits` does."""
         self.settings = settings
         spared = self.spare_edits()
         self._write(postprocess(self.probability, settings), slice(None))
@@ -147,17 +146,17 @@ class ResultLayer:
             self.remade.emit()
         return spared
 
-    def spare_edits(self) -> bool:
+    def spare_edits(self) -> str:
         """Go on in a new layer if somebody painted in this one: undo would bring voxels back that are to change.
 
         Returns
         -------
-        bool
-            Whether there were edits, which are kept in the former layer, renamed and hidden.
+        str
+            What the former layer is called now, which keeps the edits, hidden; empty if there were none.
         """
         edited = self.is_edited
         if not (edited or self._was_painted):
-            return False
+            return ""
         former = self.layer
         former.name = f"{self.volume.name} prediction (edited)"
         self._add_layer(place_of(former))
@@ -166,7 +165,7 @@ class ResultLayer:
             former.visible = False
         else:
             self._viewer.layers.remove(former)
-        return edited
+        return str(former.name) if edited else ""
 
     def retire(self, *, keep: bool = False) -> str:
         """Make room for a new segmentation: hide the layer if it was edited or is to be kept, else take it away.
@@ -198,12 +197,14 @@ class ResultLayer:
         where = ""
         if (z := size.largest_slice) is not None:
             where = f", largest in slice {self.volume.slice_numbers[z]} (z = {z})"
-        return f"Tumour {amount}{where}."
+        slices = len(self.probability)
+        part = f" {len(self._done)} of {slices} slices segmented." if len(self._done) < slices else ""
+        return f"Tumour {amount}{where}.{part}"
 
     def save(self, path: str) -> list[str]:
-        """Write the mask to a file, or to a folder where the path has no suffix, and return what was written."""
+        """Write the mask to a file, or to a folder where the path ends like none, and return what was written."""
         data, meta, _ = self.layer.as_layer_data_tuple()
-        return (write_file if Path(path).suffix else write_kaggle)(path, data, meta)
+        return (write_file if path.lower().endswith(SUFFIXES) else write_kaggle)(path, data, meta)
 
     def maps(self, kind: str) -> list[Layer]:
         """The layers in the viewer that show the probability or the uncertainty."""
@@ -211,10 +212,14 @@ class ResultLayer:
 
     def show_map(self, kind: str, shown: bool) -> None:
         """Show or remove the probability or the uncertainty as an image layer under the mask."""
+        layers = self._viewer.layers
+        selected = list(layers.selection)
         for layer in self.maps(kind):
-            self._viewer.layers.remove(layer)
+            layers.remove(layer)
         if shown:
-            self._viewer.layers.insert(self._viewer.layers.index(self.layer), self._map_layer(kind))
+            layers.insert(layers.index(self.layer), self._map_layer(kind))
+        if selected:  # the brush stays in the hand
+            layers.selection = [layer for layer in selected if layer in layers] or [self.layer]
 
     def _map_layer(self, kind: str) -> Image:
         data = entropy(self.probability) if kind == "uncertainty" else self.probability.copy()
@@ -249,7 +254,9 @@ class ResultLayer:
         note(self.layer, provenance=made | {"slices": tuple(sorted(self._done)), "finished": self._finished})
 
     def _painted(self, _: object) -> None:
+        """At the end of a stroke: within one, napari tells of `set_data` only where it draws the whole slice."""
         self._was_painted = True
+        self.on_change()
 
     def _write(self, mask: Mask, where: Any) -> None:
         """In place: a new array would leave the layer's undo history pointing at voxels that are gone."""

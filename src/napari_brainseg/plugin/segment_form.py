@@ -1,18 +1,24 @@
 """What the Segment tab shows: controls and lines of text, no behaviour."""
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, ProgressBar, PushButton
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, ProgressBar, PushButton
 from qtpy.QtWidgets import QWidget
 
 from ..core.config import CHANNELS, PostprocessConfig, SegmentConfig
+from ..core.volumes import Spacing
 from .buttons import side_by_side
 from .columns import Column, folded, make_primary, text_line
 from .explain import ExplainPart, magma_legend
-from .form import settings_form
+from .form import count_digits, put_in_rows, settings_form
 
 RUN = "Segment volume  (Shift+S)"
 STOP = "Stop"
 STOPPING = "Stopping..."
-SAVE_FILTERS = "NIfTI (*.nii.gz *.nii);;TIFF stack (*.tif *.tiff);;Folder with one TIFF per slice (*)"
+SAVE_AS = {
+    "NIfTI (*.nii.gz *.nii)": ".nii.gz",
+    "TIFF stack (*.tif *.tiff)": ".tif",
+    "Folder with one TIFF per slice (*)": "",
+}
+"""What a mask can be saved as, and what such a name ends in."""
 CLEAN_UP_FIELDS = ("keep_share", "min_voxels", "fill_holes", "closing")
 ADVANCED_FIELDS = ("device", "tta", "batch_size", "threads")
 _THRESHOLD = PostprocessConfig.model_fields["threshold"]
@@ -72,19 +78,32 @@ class SegmentForm(Column):
         self.spacing_button = PushButton(text="Set voxel size", tooltip="Use this size for all layers of the case.")
         self._lay_out()
 
+    def show_spacing(self, spacing: Spacing | None) -> None:
+        """Show a voxel size in mm, with all its digits; 1 where it is not known."""
+        for box, size in zip(self.spacing, spacing or (1.0, 1.0, 1.0), strict=True):
+            box.native.setDecimals(max(2, count_digits(round(size, 5))))
+            box.native.setValue(size)
+
+    def show_channels(self, shown: bool) -> None:
+        """Ask for the layer of each sequence, or do not."""
+        for box in self.channels:
+            self._sources.setRowVisible(box.native, shown)
+
     def _lay_out(self) -> None:
         make_primary(self.run_button.native)
+        sources, threshold, spacing = QWidget(), QWidget(), QWidget()
+        self._sources = put_in_rows(sources, self.images, *self.channels, self.images_line, self.model)
+        put_in_rows(threshold, self.threshold)
+        put_in_rows(spacing, *self.spacing, self.spacing_button)
         self.set_parts(
-            _labelled(self.images, *self.channels),
-            self.images_line,
-            _labelled(self.model),
+            sources,
             self.model_line,
             self.device_line,
             self.run_button.native,
             self.slice_button.native,
             self.progress.native,
             self.status,
-            _labelled(self.threshold),
+            threshold,
             self.size_line,
             self.show_probability.native,
             self.show_uncertainty.native,
@@ -93,13 +112,6 @@ class SegmentForm(Column):
             self.copy_button.native,
             folded("Explain", self.explain),
             folded("Clean-up", self.clean_up.native),
-            folded("Voxel size", _labelled(*self.spacing, self.spacing_button)),
+            folded("Voxel size", spacing),
             folded("Advanced", self.advanced.native),
         )
-
-
-def _labelled(*controls: ComboBox | FloatSlider | FloatSpinBox | PushButton) -> QWidget:
-    container = Container(widgets=controls, labels=True)
-    container.margins = (0, 0, 0, 0)
-    native: QWidget = container.native
-    return native

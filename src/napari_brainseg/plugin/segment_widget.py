@@ -24,12 +24,13 @@ from .explain import Wanted
 from .form import read_form
 from .image_picker import NO_IMAGES, ImagePicker
 from .layer_metadata import volume_of
+from .layers import given_sizes
 from .model_picker import ModelPicker
 from .result_controls import ResultControls, kept
 from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
 from .slice_view import go_to_slice
-from .sources import set_spacing
+from .sources import known_spacing, set_spacing
 from .tabs import is_closing, show_tab
 from .task import Task, Tasks
 from .viewer_keys import ViewerKeys
@@ -57,8 +58,8 @@ class SegmentWidget(SegmentForm):
         super().__init__()
         self.viewer = viewer
         self._filling: ResultLayer | None = None
-        self._chosen: Image | None = None
-        """The images that are chosen."""
+        self._chosen: set[Image] = set()
+        """The images that the tab speaks of."""
         self._segmenting: Image | None = None
         """The images of the run under way."""
         self._kept = ""
@@ -185,7 +186,7 @@ class SegmentWidget(SegmentForm):
         former, settings = self.results.result_of(images), self.results.next_settings()
         if former and this_slice and former.fits(volume, provenance):
             former.settings = settings
-            self._kept = f" {kept(former)}" if former.spare_edits() else ""
+            self._kept = f" {kept(name)}" if (name := former.spare_edits()) else ""
             former.begin()
             return former
         if former and (name := former.retire(keep=this_slice)):
@@ -218,10 +219,10 @@ class SegmentWidget(SegmentForm):
             return
         self._filling.end(provenance)
         notes = "".join(f" {note}." for note in provenance.notes)
-        self.status.setText(f"Done in {provenance.seconds:.1f} s with model {provenance.model}.{notes}{self._kept}")
+        self._tell(f"Done in {provenance.seconds:.1f} s with model {provenance.model}.{notes}{self._kept}")
 
     def _ended(self, task: Task) -> None:
-        filled, self._filling = self._filling, None
+        filled = self._filling
         self.progress.visible = False
         if filled:
             if filled.is_filling:
@@ -229,10 +230,17 @@ class SegmentWidget(SegmentForm):
             self.results.show_maps(filled)
         if task.was_stopped:
             done = "the slices that were done stay, the others are empty" if filled else "no slice was done yet"
-            self.status.setText(f"Stopped: {done}.{self._kept}")
+            self._tell(f"Stopped: {done}.{self._kept}")
+        self._filling = None
         self._images_chosen()
         if self._engine and self._engine.settings != self.config():
             self.prepare()
+
+    def _tell(self, words: str) -> None:
+        """Say how a run ended, and of which images unless they are those that are chosen."""
+        filled = self._filling
+        elsewhere = f"{filled.volume.name}: " if filled and filled.images not in self.picker.layers else ""
+        self.status.setText(elsewhere + words)
 
     # what the controls do
 
@@ -262,10 +270,15 @@ class SegmentWidget(SegmentForm):
         closed = self.is_running and self._segmenting not in self.viewer.layers
         if closed or (self._filling and not self._filling.is_shown):
             self.stop()
+        chosen = set(self.picker.layers)
+        is_other = chosen != self._chosen and chosen.isdisjoint(self._chosen)
+        self._chosen = chosen
+        if is_other:
+            self._others_chosen()
         self.results.show(self.picker.image)
-        if self.picker.image is not self._chosen:
-            self._chosen = self.picker.image
+        if is_other:
             self._use_model_of_case()
+        self.show_channels(self.picker.is_separate)
         self.images_line.setText(self.picker.left_out)
         self.images_line.setVisible(bool(self.picker.left_out))
         self._enable_buttons()
@@ -273,7 +286,8 @@ class SegmentWidget(SegmentForm):
 
     def _use_model_of_case(self) -> None:
         """Turn to the model in use where the case comes from, unless a person has chosen another one."""
-        folder = data_folder_of(volume_of(self._chosen)) if self._chosen else None
+        image = self.picker.image
+        folder = data_folder_of(volume_of(image)) if image else None
         if folder is None or self.models.is_by_hand:
             return
         try:
@@ -283,6 +297,11 @@ class SegmentWidget(SegmentForm):
             return
         if used != self.models.name:
             self.models.choose(used)
+
+    def _others_chosen(self) -> None:
+        if not self.is_running:
+            self.status.clear()
+        self.show_spacing(known_spacing(self.picker.image) if self.picker.image else None)
 
     def _enable_buttons(self) -> None:
         stopping = self.is_running and self._tasks["segment"].stopping
@@ -352,11 +371,14 @@ class SegmentWidget(SegmentForm):
             images_of_it = correction.images if correction else layer
             if images_of_it in self.picker.layers or any(volume_of(layer) is one for one in shown):
                 set_spacing(layer, new)
+        if new.source:
+            given_sizes[new.source] = (z, y, x)
         if self.result:
             self.result.volume = new
         self.viewer.reset_view()
         go_to_slice(self.viewer, images, in_view)
         self.results.show_size()
+        self.status.setText(f"Voxel size {z:g} × {y:g} × {x:g} mm (z, y, x) for all layers of {new.name}.")
 
     def _fail(self, error: Exception) -> None:
         self.status.setText(str(error))

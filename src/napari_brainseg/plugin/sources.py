@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from ..core.config import CHANNELS, FLAIR
-from ..core.volumes import Array, Volume, volume_of_array
+from ..core.volumes import Array, Spacing, Volume, volume_of_array
 from .layer_metadata import kind_of, note, notes, volume_of
 from .layers import layer_spacing
 from .slice_view import why_apart
@@ -138,6 +138,11 @@ def set_spacing(layer: Layer, volume: Volume) -> None:
         note(layer, spacing=volume.spacing)
 
 
+def known_spacing(layer: Layer) -> Spacing | None:
+    """Voxel size of what a layer shows; a flat one has no place for the distance of slices but its metadata."""
+    volume = volume_of(layer)
+    return volume.spacing if volume else layer_spacing(layer) or notes(layer.metadata).get("spacing")
+
+
 def _volume_of_array(array: Array, layer: Layer) -> Volume:
-    """Volume of what plain layers show; a flat one has no place for the distance of slices but its metadata."""
-    return volume_of_array(array, str(layer.name), layer_spacing(layer) or notes(layer.metadata).get("spacing"))
+    return volume_of_array(array, str(layer.name), known_spacing(layer))
