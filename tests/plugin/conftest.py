@@ -108,6 +108,13 @@ def tiny_default(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def plugin(npe2pm):
+    """The manifest of this plugin, which napari knows while the test runs; it knows no other."""
+    with npe2pm.tmp_plugin(package="napari-brainseg") as plugin:
+        yield plugin
+
+
+@pytest.fixture
 def viewer(qapp) -> ViewerModel:
     """All of a viewer but its window, which takes a second to open."""
     given_sizes.clear()

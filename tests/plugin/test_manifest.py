@@ -21,12 +21,6 @@ def manifest():
     return PluginManifest.from_file(MANIFEST)
 
 
-@pytest.fixture
-def plugin(npe2pm):
-    with npe2pm.tmp_plugin(package="napari-brainseg") as plugin:
-        yield plugin
-
-
 def test_every_command_can_be_imported(manifest):
     for command in manifest.contributions.commands:
         assert callable(import_python_name(command.python_name))

@@ -113,7 +113,7 @@ def wait_for(qtbot, tab, *statuses):
 
 
 def test_two_epochs_are_trained_by_another_process_and_followed(
-    make_napari_viewer, npe2pm, open_train_tab, patients, tmp_path, qtbot
+    make_napari_viewer, plugin, open_train_tab, patients, tmp_path, qtbot
 ):
     viewer = make_napari_viewer()
     tab = open_train_tab(viewer)
