@@ -143,7 +143,7 @@ def test_cases_without_masks_are_said_to_have_none(patients, tmp_path):
     data = shutil.copytree(patients, tmp_path / "data", ignore=shutil.ignore_patterns("*_mask.tif"))
     found = explore_cases(find_cases(data))
 
-    assert summary_lines(found)[1] == "No slice has a manual mask: where tumour is, nobody has said"
+    assert summary_lines(found)[1] == "No slice has a manual mask"
 
 
 def test_back_to_the_table(open_page, data):

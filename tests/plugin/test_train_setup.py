@@ -264,7 +264,7 @@ def test_the_cost_follows_the_epochs_without_another_measurement(filled, monkeyp
     filled.show()
     filled.epochs.value = 40
     qtbot.waitUntil(lambda: "per epoch" in filled.cost_line.text(), timeout=10_000)
-    assert filled.cost_line.text() == "6 min per epoch on CPU, 40 epochs, about 4 h; 3.0 GB."
+    assert filled.cost_line.text() == "6 min per epoch on CPU, 40 epochs, about 4 h; 3.0 GB of memory."
 
     filled.epochs.value = 10
     assert "10 epochs, about 60 min" in filled.cost_line.text()
@@ -283,7 +283,7 @@ def test_minutes_stand_in_for_epochs(filled, monkeypatch, qtbot):
     qtbot.waitUntil(lambda: "per epoch" in filled.cost_line.text(), timeout=10_000)
 
     assert filled.epochs.native.isHidden()
-    assert filled.cost_line.text() == "6 min per epoch on CPU, 7 epochs within 45 min; 3.0 GB."
+    assert filled.cost_line.text() == "6 min per epoch on CPU, 7 epochs within 45 min; 3.0 GB of memory."
     words = filled.request().arguments()
     assert words[words.index("--minutes") + 1] == "45"
     assert "--epochs" not in words
@@ -292,7 +292,7 @@ def test_minutes_stand_in_for_epochs(filled, monkeypatch, qtbot):
     assert not filled.start_button.isEnabled()
     assert filled.start_button.toolTip() == filled.cost_line.text()
     filled.length.unit.value = EPOCHS
-    assert filled.cost_line.text() == "6 min per epoch on CPU, 7 epochs, about 42 min; 3.0 GB."
+    assert filled.cost_line.text() == "6 min per epoch on CPU, 7 epochs, about 42 min; 3.0 GB of memory."
     assert filled.start_button.isEnabled()
     assert "--epochs" in filled.request().arguments()
 

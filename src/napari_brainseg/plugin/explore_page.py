@@ -202,7 +202,7 @@ def summary_lines(found: Exploration) -> list[str]:
         f"{_count(totals['slices'], 'slice')}",
         f"{grouped(with_tumour)} slices with tumour, {grouped(without)} without"
         if with_tumour + without
-        else "No slice has a manual mask: where tumour is, nobody has said",
+        else "No slice has a manual mask",
     ]
     told = ("unreadable cases", "cases with missing sequences", "cases without tumour", "cases without mask")
     lines += [f"{name.capitalize()}: {totals[name]}" for name in told if totals[name]]
