@@ -127,3 +127,20 @@ def test_other_masks_are_told_from_edited_ones(masks):
     assert not comparison.fits(ours[:2], theirs[:2], SPACING)
     assert not comparison.fits(ours.astype(int), theirs, SPACING)
     assert not comparison.fits(ours, theirs, None)
+
+
+def test_slices_that_were_not_segmented_count_nowhere():
+    ours, theirs = np.zeros((3, 8, 8), np.uint8), np.zeros((3, 8, 8), np.uint8)
+    theirs[:, 2:7, 2:7] = ours[1, 2:7, 2:6] = 1
+    comparison = MaskComparison(ours, theirs, None, "one", segmented=(1,))
+
+    assert comparison.counted == (1,)
+    assert comparison.volume == comparison.slices[1]
+    assert comparison.notable == ()
+    assert [part.any(axis=(1, 2)).tolist() for part in comparison.masks()] == [[False, True, False]] * 2
+    assert comparison.disagreement([0, 1, 2]).any(axis=(1, 2)).tolist() == [False, True, False]
+
+    ours[2] = 1
+    assert comparison.update(ours, theirs, segmented=(0, 1)) == [0, 2]
+    assert comparison.counted == (0, 1)
+    assert comparison.notable == (0,)

@@ -19,7 +19,7 @@ def report() -> PairReport:
     ours[1, 2:5, 2:5], theirs[1, 2:6, 2:5] = 1, 1
     spacing, config = (2.0, 1.0, 1.0), ScoreConfig(empty="skip")
     volume, slices = score_mask(ours, theirs, spacing, config), score_slices(ours, theirs, spacing, config)
-    return PairReport("anna prediction", "anna | manual", volume, slices, (7, 8, 9))
+    return PairReport("anna prediction", "anna | manual", volume, slices, (7, 8, 9), (0, 1, 2))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,21 @@ def report() -> PairReport:
 )
 def test_figures_have_sensible_digits_and_units(name, words):
     assert shown(name, SCORES) == words
+
+
+def test_zero_has_no_minus():
+    nearly = Scores(tp=40_000, fp=0, fn=1, tn=5_000_000, spacing=(1.0, 1.0, 1.0))
+
+    assert shown("relative_difference", nearly) == "+0.0\u00a0%"
+    assert shown("difference", nearly) == "+0.00 mL"
+
+
+def test_slices_that_do_not_count_are_in_no_row(report):
+    text = to_csv(replace(report, counted=(1,)))
+
+    assert "# Volume scores: 1 of 3 slices segmented; the others count nowhere\n" in text
+    rows = [line for line in text.splitlines() if not line.startswith("#")]
+    assert [row.split(",")[:3] for row in rows[1:]] == [["volume", "", ""], ["slice", "8", "1"]]
 
 
 def test_volumes_are_in_millilitres_once_the_voxel_size_is_known():

@@ -604,3 +604,24 @@ def test_the_uncertain_voxels_come_when_a_run_ends_that_the_strip_has_followed(
     assert len(tab.strip.plot.lanes[0].series) == 2
     result.end(result.provenance)
     qtbot.waitUntil(lambda: len(tab.strip.plot.lanes[0].series) == 3, timeout=10_000)
+
+
+def test_slices_that_were_not_segmented_count_nowhere(
+    viewer, tiny_case, add_layers, open_segment_tab, finish, open_tab, qtbot
+):
+    add_layers(viewer, tiny_case)
+    segment_tab = open_segment_tab(viewer)
+    viewer.dims.set_point(0, 3)
+    segment_tab.run(this_slice=True)
+    finish(segment_tab)
+    tab = open_tab(viewer)
+    qtbot.waitUntil(lambda: bool(tab.strip.plot.lanes))
+
+    assert tab.scope.text() == "per volume, 1 of 6 slices segmented; the others count nowhere"
+    assert tab.report().volume.dice == tab.comparison.slices[3].dice
+    assert [z for z, dice in enumerate(tab.strip.plot.lanes[1].series[0].values) if dice is not None] == [3]
+    viewer.dims.set_point(0, 2)
+    assert tab.slice_line.text() == "Slice 3 (z\u00a0=\u00a02) was not segmented."
+    segment_tab.run(this_slice=True)
+    finish(segment_tab)
+    qtbot.waitUntil(lambda: tab.comparison.counted == (2, 3))

@@ -48,6 +48,12 @@ def kind_of(layer: "Layer") -> str | None:
     return notes(layer.metadata).get("kind")
 
 
+def segmented_slices(layer: "Layer") -> tuple[int, ...]:
+    """Positions along Z of the slices that a prediction of ours says something of; none if that is not known."""
+    found: tuple[int, ...] = notes(layer.metadata).get("provenance", {}).get("slices", ())
+    return found
+
+
 def role_of(layer: "Layer") -> Role | None:
     """Which kind of mask a layer of ours is, None for whatever else."""
     return next((role for role in ROLES if role == kind_of(layer)), None)

@@ -1,5 +1,6 @@
 """Two masks side by side, slice by slice; where one is edited, only the slices that changed are counted again."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,8 @@ class MaskComparison:
         Voxel size along Z, Y and X in mm.
     empty : {"one", "zero", "skip"}
         Policy for empty masks.
+    segmented : iterable of int
+        Slices that the prediction says something of; the others count nowhere. All if there are none.
 
     Raises
     ------
@@ -35,23 +38,36 @@ class MaskComparison:
         If the masks cannot be compared: see `score_mask`.
     """
 
-    def __init__(self, predicted: Array, reference: Array, spacing: Spacing | None, empty: EmptyMasks) -> None:
+    def __init__(
+        self,
+        predicted: Array,
+        reference: Array,
+        spacing: Spacing | None,
+        empty: EmptyMasks,
+        segmented: Iterable[int] = (),
+    ) -> None:
         self.spacing = spacing
         self._shape = predicted.shape
         self._config = ScoreConfig(empty=empty)
         self._predicted, self._reference = _stack(predicted).copy(), _stack(reference).copy()
         self.slices = list(score_slices(self._predicted, self._reference, spacing, self._config))
-        """Scores slice by slice."""
+        """Scores slice by slice, of those too that do not count."""
+        self._segmented = frozenset(segmented)
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """The slices that count: those that were segmented."""
+        return tuple(sorted(self._segmented)) or tuple(range(len(self.slices)))
 
     @property
     def volume(self) -> Scores:
-        """Scores over all slices together, without distances."""
-        return pool_scores(self.slices)
+        """Scores over all slices that count, without distances."""
+        return pool_scores([self.slices[z] for z in self.counted])
 
     @property
     def notable(self) -> tuple[int, ...]:
         """Slices in which the masks disagree: see `NOTABLE_VOXELS` and `NOTABLE_DICE`."""
-        return tuple(z for z, scores in enumerate(self.slices) if _is_notable(scores))
+        return tuple(z for z in self.counted if _is_notable(self.slices[z]))
 
     def fits(self, predicted: Array, reference: Array, spacing: Spacing | None) -> bool:
         """Whether these can be the same masks with edits, rather than others."""
@@ -59,8 +75,8 @@ class MaskComparison:
         same = predicted.shape == reference.shape == self._shape and (predicted.dtype, reference.dtype) == kinds
         return same and spacing == self.spacing
 
-    def update(self, predicted: Array, reference: Array) -> list[int]:
-        """Look for edits, count the slices that have some again, and return which these are.
+    def update(self, predicted: Array, reference: Array, segmented: Iterable[int] = ()) -> list[int]:
+        """Look for edits, count the slices that have some again, and return these and those that count by now.
 
         Raises
         ------
@@ -76,7 +92,8 @@ class MaskComparison:
             self._predicted[touched], self._reference[touched] = ours, theirs
             for z, found in zip(touched, scores, strict=True):
                 self.slices[z] = found
-        return touched
+        before, self._segmented = self._segmented, frozenset(segmented)
+        return sorted({*touched, *(before ^ self._segmented)})
 
     def set_empty(self, empty: EmptyMasks) -> None:
         """Change the policy for empty masks; nothing is counted again."""
@@ -84,12 +101,15 @@ class MaskComparison:
         self.slices = [replace(scores, empty=empty) for scores in self.slices]
 
     def masks(self) -> tuple[BoolArray, BoolArray]:
-        """Both masks as they are now, for another thread to keep."""
-        return (self._predicted > 0).reshape(self._shape), (self._reference > 0).reshape(self._shape)
+        """Both masks as they are now, empty where no slice counts, for another thread to keep."""
+        counts = np.isin(np.arange(len(self.slices)), self.counted)[:, None, None]
+        ours, theirs = ((mask > 0) & counts for mask in (self._predicted, self._reference))
+        return ours.reshape(self._shape), theirs.reshape(self._shape)
 
     def disagreement(self, touched: list[int]) -> Mask:
-        """Label, `AGREE`, `MISSED` or `TOO_MUCH`, of each voxel of some slices; 0 where there is no tumour."""
-        ours, theirs = self._predicted[touched] > 0, self._reference[touched] > 0
+        """Label, `AGREE`, `MISSED` or `TOO_MUCH`, of each voxel of some slices; 0 where nothing counts."""
+        counts = np.isin(touched, self.counted)[:, None, None]
+        ours, theirs = (self._predicted[touched] > 0) & counts, (self._reference[touched] > 0) & counts
         labels = np.zeros(ours.shape, np.uint8)
         for where, label in ((ours & theirs, AGREE), (theirs & ~ours, MISSED), (ours & ~theirs, TOO_MUCH)):
             labels[where] = label

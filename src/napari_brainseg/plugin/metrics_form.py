@@ -22,7 +22,7 @@ from .columns import Column, text_line
 from .disagreement import LEGEND
 from .form import put_in_rows
 from .mask_comparison import AGREE, MISSED, NOTABLE_DICE, NOTABLE_VOXELS, TOO_MUCH
-from .metrics_report import HEADLINE, NOTHING, TABLE, shown
+from .metrics_report import HEADLINE, NOTHING, TABLE, scope, shown
 from .score_strip import ScoreStrip
 
 if TYPE_CHECKING:
@@ -78,19 +78,19 @@ class MetricsForm(Column):
         self.save_button = QPushButton("Save...")
         self.done_line = text_line("What was done last, or what went wrong.")
         self._lay_out()
-        self.show_scores(None, 0, measuring=False)
+        self.show_scores(None, measuring=False)
         self.say_reason("")
         self.say_done("")
 
-    def show_scores(self, scores: Scores | None, slices: int, *, measuring: bool) -> None:
-        """Show the scores of the volume, or nothing; `measuring` says that distances are on their way."""
+    def show_scores(self, scores: Scores | None, counted: int = 0, slices: int = 0, *, measuring: bool) -> None:
+        """Show scores of those slices that count, or nothing; `measuring` says that distances are on their way."""
         if scores is None:
             self.headline.setText("")
             self.scope.setText("")
         else:
             figures = ", ".join(f"{figure.title} {shown(figure.name, scores)}" for figure in HEADLINE)
             self.headline.setText(figures)
-            self.scope.setText(f"per volume, all {slices} slices together" if slices > 1 else "of this one slice")
+            self.scope.setText(f"per volume, {scope(counted, slices)}" if slices > 1 else "of this one slice")
         for name, label in self.values.items():
             pending = measuring and name in DISTANCES
             label.setText(NOTHING if scores is None else MEASURING if pending else shown(name, scores))

@@ -36,11 +36,13 @@ class PairReport:
     prediction, reference : str
         Names of the layers.
     volume : Scores
-        Over all slices together, with distances.
+        Over all slices that count together, with distances.
     slices : tuple of Scores
         Of each slice.
     slice_numbers : tuple of int
         Their numbers, as in the files' names.
+    counted : tuple of int
+        Positions along Z of those that count.
     """
 
     prediction: str
@@ -48,6 +50,14 @@ class PairReport:
     volume: Scores
     slices: tuple[Scores, ...]
     slice_numbers: tuple[int, ...]
+    counted: tuple[int, ...]
+
+
+def scope(counted: int, slices: int) -> str:
+    """Which slices the scores of a volume speak of."""
+    if counted < slices:
+        return f"{counted} of {slices} slices segmented; the others count nowhere"
+    return f"all {slices} slices together"
 
 
 def shown(name: str, scores: Scores) -> str:
@@ -58,7 +68,7 @@ def shown(name: str, scores: Scores) -> str:
     if name in _AMOUNTS:
         return amount(value, scores, sign=name == "difference")
     if name == "relative_difference":
-        return _minus(f"{value:+.1%}").replace("%", "\u00a0%")
+        return _minus(f"{value:+z.1%}").replace("%", "\u00a0%")
     if name in DISTANCES:
         unit = "mm" if scores.spacing else "voxels (voxel size unknown)"
         return f"{value:.1f} {unit}"
@@ -71,7 +81,7 @@ def amount(voxels: int, scores: Scores, *, sign: bool = False) -> str:
     millilitres = scores.millilitres(voxels)
     if millilitres is None:
         return f"{_minus(f'{voxels:{plus},}')} voxels".replace(",", "\u00a0")
-    return f"{_minus(f'{millilitres:{plus}.2f}')} mL"
+    return f"{_minus(f'{millilitres:{plus}z.2f}')} mL"
 
 
 def to_markdown(report: PairReport) -> str:
@@ -116,7 +126,7 @@ def write_report(report: PairReport, path: Path) -> None:
 def _preface(report: PairReport) -> Iterator[str]:
     yield f"Prediction: {' '.join(report.prediction.split())}"
     yield f"Reference: {' '.join(report.reference.split())}"
-    yield f"Volume scores: all {len(report.slices)} slices together"
+    yield f"Volume scores: {scope(len(report.counted), len(report.slices))}"
     yield f"Empty masks: {EMPTY_POLICIES[report.volume.empty]}"
     spacing = report.volume.spacing
     yield "Voxel size: " + (" x ".join(f"{size:g}" for size in spacing) + " mm (z, y, x)" if spacing else "unknown")
@@ -124,8 +134,8 @@ def _preface(report: PairReport) -> Iterator[str]:
 
 def _rows(report: PairReport) -> Iterator[Row]:
     yield _row(report.volume)
-    for z, (number, scores) in enumerate(zip(report.slice_numbers, report.slices, strict=True)):
-        yield _row(scores, "slice", number, z)
+    for z in report.counted:
+        yield _row(report.slices[z], "slice", report.slice_numbers[z], z)
 
 
 def _row(scores: Scores, scope: str = "volume", number: int | str = "", z: int | str = "") -> Row:

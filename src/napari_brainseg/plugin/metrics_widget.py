@@ -18,7 +18,7 @@ from ..core.metrics import Scores, score_mask
 from ..core.words import grouped
 from .buttons import allow, copy_text
 from .disagreement import DisagreementLayer
-from .layer_metadata import volume_of
+from .layer_metadata import segmented_slices, volume_of
 from .mask_comparison import MaskComparison
 from .mask_picker import MaskPicker, Pair, spacing_of, why_not
 from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
@@ -84,7 +84,8 @@ class MetricsWidget(MetricsForm):
         assert reference
         slices = tuple(self.comparison.slices)
         numbers = self._slice_numbers()
-        return PairReport(str(prediction.name), str(reference.name), self._distances, slices, numbers)
+        names = (str(prediction.name), str(reference.name))
+        return PairReport(*names, self._distances, slices, numbers, self.comparison.counted)
 
     def look(self) -> None:
         """Find out what was edited since the last look, and show it."""
@@ -132,11 +133,11 @@ class MetricsWidget(MetricsForm):
         assert prediction is not None
         assert reference is not None
         ours, theirs = np.asarray(prediction.data), np.asarray(reference.data)
-        spacing = spacing_of(prediction, reference)
+        spacing, segmented = spacing_of(prediction, reference), segmented_slices(prediction)
         known = self.comparison
         if known and pair == self._pair and known.fits(ours, theirs, spacing):
-            return known.update(ours, theirs)
-        self.comparison = MaskComparison(ours, theirs, spacing, self.empty.value)
+            return known.update(ours, theirs, segmented)
+        self.comparison = MaskComparison(ours, theirs, spacing, self.empty.value, segmented)
         self._pair = pair
         self.say_reason("")
         return list(range(len(self.comparison.slices)))
@@ -160,7 +161,7 @@ class MetricsWidget(MetricsForm):
         self._pair = (None, None)
         self._tasks.drop("distances")
         self._drop_overlay()
-        self.show_scores(None, 0, measuring=False)
+        self.show_scores(None, measuring=False)
         self.say_reason(reason)
         self._show_slice()
         self._enable()
@@ -176,14 +177,16 @@ class MetricsWidget(MetricsForm):
         self._tasks.begin("distances", work, lambda _: None, returned=self._measured, failed=self._fail)
 
     def _measured(self, scores: Scores) -> None:
-        self._distances = replace(scores, empty=self.empty.value)
+        assert self.comparison
+        self._distances = replace(self.comparison.volume, hd95=scores.hd95, assd=scores.assd)
         self._show_volume()
         self._enable()
 
     def _show_volume(self) -> None:
         assert self.comparison
         scores = self._distances or self.comparison.volume
-        self.show_scores(scores, len(self.comparison.slices), measuring=self._distances is None)
+        slices, counted = len(self.comparison.slices), len(self.comparison.counted)
+        self.show_scores(scores, counted, slices, measuring=self._distances is None)
 
     def _policy_chosen(self, empty: Any) -> None:
         if self.comparison:
@@ -226,6 +229,9 @@ class MetricsWidget(MetricsForm):
         if not scores.both_empty:
             words = f"{grouped(scores.fn)} voxels missed, {grouped(scores.fp)} too much"
         number = self._slice_numbers()[z]
+        if z not in comparison.counted:
+            self.slice_line.setText(f"Slice {number} (z\u00a0=\u00a0{z}) was not segmented.")
+            return
         self.slice_line.setText(f"Slice {number} (z\u00a0=\u00a0{z}): Dice {shown('dice', scores)}\n{words}")
 
     # the disagreement layer

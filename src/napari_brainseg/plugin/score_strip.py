@@ -90,14 +90,15 @@ class ScoreStrip(QWidget):
             self.plot.show_lanes()
             return
         slices = comparison.slices
+        counted = [scores if z in comparison.counted else None for z, scores in enumerate(slices)]
         area: tuple[Series, ...] = (
-            Series("prediction", [scores.predicted for scores in slices], colours.PREDICTION),
+            Series("prediction", [scores.predicted if scores else None for scores in counted], colours.PREDICTION),
             Series("reference", [scores.reference for scores in slices], colours.MANUAL),
         )
         if self._result:
             area = (*area, Series("uncertain", _uncertain_voxels(self._result)))
         marks = Marks("masks disagree", comparison.notable, colours.TOO_MUCH)
-        dice = Series("Dice", [scores.dice for scores in slices], marks=marks)
+        dice = Series("Dice", [scores.dice if scores else None for scores in counted], marks=marks)
         self.plot.show_lanes(Lane("Area (voxels)", area), Lane("Dice", (dice,), (0, 1)))
 
     def _follow_theme(self, _: Any = None) -> None:

@@ -137,8 +137,9 @@ class StripPlot(FigureCanvasQTAgg):
             frameon=False,
             fontsize=8,
             labelcolor=self._text,
-            handlelength=1.2,
-            columnspacing=1.2,
+            handlelength=0.8,
+            handletextpad=0.4,
+            columnspacing=0.8,
             borderaxespad=0.1,
             borderpad=0,
         )
