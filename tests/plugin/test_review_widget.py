@@ -653,6 +653,21 @@ def test_segmenting_again_fills_only_what_nobody_has_touched(
     )
 
 
+def test_a_prediction_that_came_while_the_tab_was_closed_is_filled_in(
+    viewer, tab, case, predicted, predict, open_tab, settle, qtbot
+):
+    stroke(tab.layer, 2)
+    tab.close()
+    predicted.retire()
+    result = predict(viewer, case[0], predicted.volume, shift=3, sha="cd")
+    again = open_tab(viewer)
+    qtbot.waitUntil(lambda: "5 slices filled" in again.done_line.text(), timeout=5000)
+    settle(again)
+
+    assert np.array_equal(again.layer.data[3], result.predicted[3])
+    assert again.corrections.state(2) == "edited"
+
+
 def test_another_threshold_fills_only_what_nobody_has_touched(viewer, tab, settle, predicted, qtbot, workspace, volume):
     viewer.dims.set_current_step(0, 2)
     tab.accept()
