@@ -350,7 +350,7 @@ def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, w
     layer = tab.layer
     stroke(layer, 2)
     tab.close()
-    assert told == ["Corrections are locked while the Review tab is closed."]
+    assert told == ["Review closed: corrections are locked."]
     assert list(on_disk(workspace, volume).planes) == [2]
     assert not {"N", "Shift+N", "Shift+A", "Shift+F"} & set(map(str, viewer.keymap))
     assert not layer.editable  # nobody would save what is painted or undone now
