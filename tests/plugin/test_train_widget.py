@@ -65,6 +65,13 @@ def open_train_tab(qtbot, tiny_default, monkeypatch):
 
 
 @pytest.fixture
+def plugin(npe2pm):
+    """Lets tabs find each other in a window."""
+    with npe2pm.tmp_plugin(package="napari-brainseg"):
+        yield
+
+
+@pytest.fixture
 def tab(viewer, open_train_tab):
     return open_train_tab(viewer)
 
@@ -110,7 +117,7 @@ def wait_for(qtbot, tab, *statuses):
 
 
 def test_two_epochs_are_trained_by_another_process_and_followed(
-    make_napari_viewer, npe2pm, open_train_tab, patients, tmp_path, qtbot
+    make_napari_viewer, plugin, open_train_tab, patients, tmp_path, qtbot
 ):
     viewer = make_napari_viewer()
     tab = open_train_tab(viewer)
