@@ -350,7 +350,7 @@ def test_closing_the_tab_saves_and_the_next_tab_goes_on(viewer, tab, open_tab, w
     layer = tab.layer
     stroke(layer, 2)
     tab.close()
-    assert told == ["Corrections are locked while the Review tab is closed."]
+    assert told == ["Review closed: corrections are locked."]
     assert list(on_disk(workspace, volume).planes) == [2]
     assert not {"N", "Shift+N", "Shift+A", "Shift+F"} & set(map(str, viewer.keymap))
     assert not layer.editable  # nobody would save what is painted or undone now
@@ -651,6 +651,21 @@ def test_segmenting_again_fills_only_what_nobody_has_touched(
     assert on_disk(workspace, volume).review(1).voxels_changed == np.count_nonzero(
         tab.layer.data[1] != result.predicted[1]
     )
+
+
+def test_a_prediction_that_came_while_the_tab_was_closed_is_filled_in(
+    viewer, tab, case, predicted, predict, open_tab, settle, qtbot
+):
+    stroke(tab.layer, 2)
+    tab.close()
+    predicted.retire()
+    result = predict(viewer, case[0], predicted.volume, shift=3, sha="cd")
+    again = open_tab(viewer)
+    qtbot.waitUntil(lambda: "5 slices filled" in again.done_line.text(), timeout=5000)
+    settle(again)
+
+    assert np.array_equal(again.layer.data[3], result.predicted[3])
+    assert again.corrections.state(2) == "edited"
 
 
 def test_another_threshold_fills_only_what_nobody_has_touched(viewer, tab, settle, predicted, qtbot, workspace, volume):

@@ -68,6 +68,13 @@ def open_train_tab(qtbot, tiny_default, monkeypatch):
 
 
 @pytest.fixture
+def plugin(npe2pm):
+    """Lets tabs find each other in a window."""
+    with npe2pm.tmp_plugin(package="napari-brainseg"):
+        yield
+
+
+@pytest.fixture
 def tab(viewer, open_train_tab):
     return open_train_tab(viewer)
 

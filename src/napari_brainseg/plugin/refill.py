@@ -60,6 +60,9 @@ class RefillBox(QCheckBox):
         if result:
             result.ended.connect(self._segmented)
             result.remade.connect(self._remade)
+            if self._was_missed(result):
+                self._segmented()
+                return
         self.replaced.emit()
 
     def let_go(self) -> None:
@@ -70,6 +73,11 @@ class RefillBox(QCheckBox):
             self.result.ended.disconnect(self._segmented, missing_ok=True)
             self.result.remade.disconnect(self._remade, missing_ok=True)
         self.result = None
+
+    def _was_missed(self, result: ResultLayer) -> bool:
+        """Whether a prediction came while no tab was there to fill from it."""
+        models = self.correction.models if self.correction else []
+        return bool(models) and not result.is_filling and result.provenance.weights_sha256 not in models
 
     def _segmented(self) -> None:
         self._is_new = True

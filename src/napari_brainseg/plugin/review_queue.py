@@ -69,6 +69,7 @@ class ReviewQueue(QWidget):
         self.bar.hide()
         self.why_line = text_line("Why nothing can be looked for.")
         self.line = text_line("What was found.")
+        self.line.hide()
         self.table = RowTable(_TABLE, most=7, wide=1, selectable=True)
         self.table.hide()  # until there is something in it
         self.table.cellClicked.connect(lambda row, _: self.go_to(self.items[row]))

@@ -425,7 +425,7 @@ class ReviewWidget(ReviewForm):
 
     def _shut_down(self) -> None:
         if self.session:  # its layer stays, but nobody would save what is painted
-            show_info("Corrections are locked while the Review tab is closed.")
+            show_info("Review closed: corrections are locked.")
         self._leave()
         if application := QCoreApplication.instance():
             with suppress(TypeError):  # it was disconnected before
