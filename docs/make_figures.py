@@ -55,7 +55,10 @@ def main() -> None:
         draw_exploring(viewer, cases)
         viewer.close()
         return
-    cases.cases_page.select((cases.cases_page.find(rest[0]) if rest else None) or 0)
+    row = cases.cases_page.find(rest[0]) if rest else 0
+    if row is None:
+        sys.exit(f"there is no case {rest[0]} in {folder}")
+    cases.cases_page.select(row)
     cases.open_current()
     wait(lambda: not cases.is_busy)
     if rest:
