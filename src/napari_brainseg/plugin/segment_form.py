@@ -56,7 +56,7 @@ class SegmentForm(Column):
             text="Uncertainty layer", tooltip="Show where the model is undecided: entropy from 0 to 1 bit."
         )
         self.uncertainty_line = text_line("What the colours of the uncertainty layer mean.")
-        self.uncertainty_line.setText(f"Uncertainty: {magma_legend('sure', 'undecided')}, 1 bit where it is 50 : 50")
+        self.uncertainty_line.setText(f"Uncertainty: {magma_legend('sure', 'undecided')}, 1 bit at 50:50")
         self.save_button = PushButton(
             text="Save mask...", tooltip="Write the mask as NIfTI, a TIFF stack, or a folder with one TIFF per slice."
         )
