@@ -48,7 +48,7 @@ def test_the_slice_in_view_is_explained_in_a_layer_and_in_words(viewer, tab, exp
     assert notes(layer.metadata)["description"] in tab.explain.legend.text()
     assert "Slice 4" in tab.explain.line.text()
     assert tab.explain.line.text().count("<td>no&nbsp;") == 4
-    assert "Dice with manual" in tab.explain.line.text()
+    assert "vs&nbsp;manual" in tab.explain.line.text()
     assert tab.explain.button.text() == EXPLAIN
 
 

@@ -184,7 +184,7 @@ def _table(number: int, contributions: "tuple[Contribution, ...]") -> str:
     """The figures of all contributions below each other, and above them those of the unchanged prediction."""
     usual = contributions[0]
     has_manual = usual.manual_dice is not None
-    rows = [(f"<b>Slice {number}</b>", "voxels", "Dice", "Dice with manual")]
+    rows = [(f"<b>Slice {number}</b>", "voxels", "Dice", "vs&nbsp;manual")]
     rows += [("everything", grouped(usual.usual_area), "", _shown(usual.usual_manual_dice))]
     rows += [
         (f"no {one.without}".replace(" ", "&nbsp;"), grouped(one.area), _shown(one.dice), _shown(one.manual_dice))
