@@ -350,6 +350,9 @@ def test_case_folder_without_permission_is_listed_with_the_reason(
     [
         pytest.param("TCGA_CS_4941_19960909", "TCGA_CS_4941", "CS", id="TCGA with date"),
         pytest.param("TCGA_HT_A616_19991226", "TCGA_HT_A616", "HT", id="letter in number"),
+        pytest.param("TCGA_HT_A616", "TCGA_HT_A616", "HT", id="TCGA without date"),
+        pytest.param("sub-01_ses-2", "sub-01", "", id="BIDS"),
+        pytest.param("sub-01", "sub-01", "", id="BIDS without session"),
         pytest.param("patient_1_visit_2", "patient_1_visit_2", "", id="elsewhere"),
     ],
 )

@@ -555,10 +555,13 @@ def test_next_goes_through_the_tumour_and_its_neighbours_and_back(viewer, tab, s
     assert tab.slice_in_view() == 4
 
 
-def test_what_is_said_moves_no_button(tab, qtbot):
+def test_what_is_said_moves_no_button(tab, settle, qtbot):
     tab.resize(320, 900)
     tab.show()
-    qtbot.waitUntil(lambda: tab.tools.buttons[GROW].isEnabled())
+    settle(tab)
+    tab._show()  # all that is to be seen before anything is said
+    qtbot.wait(50)
+    assert len(tab.strip.states) == 6
     button = tab.tools.buttons[GROW]
     place = lambda: button.mapTo(tab.widget(), button.rect().topLeft())  # noqa: E731
     before = place()

@@ -23,6 +23,8 @@ _STACK = re.compile(r"(?P<case>.+?)(?P<mask>_mask)?(\.ome)?\.tiff?", re.IGNORECA
 _NIFTI = re.compile(r"(?P<case>.+?)\.nii(\.gz)?", re.IGNORECASE)
 _NAMESAKE = re.compile(r" \(\d+\)$")
 """What is added to the name of a second case of one name: for all we know it is the same patient."""
+_PATIENT = re.compile(r"(TCGA(_[^_]+){2}(?=_)|sub-[a-zA-Z0-9]+(?=[_.]|$))")
+"""How names begin that tell the patient from the visit: TCGA's barcode and date, and BIDS's ``sub-01_ses-2``."""
 _MASK = re.compile(r"_mask$", re.IGNORECASE)
 _LEVELS = 6
 
@@ -121,7 +123,11 @@ class Case:
 
     @property
     def patient(self) -> str:
-        """Whom the case belongs to: ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, else the case's own name."""
+        """Whom the case belongs to.
+
+        ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, ``sub-01`` for ``sub-01_ses-2`` (BIDS). Other names do not tell
+        the visits of a patient: there each case is taken for a patient of its own.
+        """
         return patient_of(self.name)
 
     @property
@@ -133,8 +139,8 @@ class Case:
 def patient_of(name: str) -> str:
     """Whom a case of this name belongs to: see `Case.patient`."""
     name = _NAMESAKE.sub("", name)
-    parts = name.split("_")
-    return "_".join(parts[:3]) if parts[0] == "TCGA" and len(parts) > 3 else name
+    known = _PATIENT.match(name)
+    return known[0] if known else name
 
 
 def site_of(name: str) -> str:
