@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_brainseg.core import runs
@@ -144,11 +145,19 @@ def test_a_run_folder_is_owned_until_its_process_ends_however_it_does(
         pass
 
 
-def test_a_wish_to_stop_is_forgotten_at_the_next_start(tmp_path: Path) -> None:
+def test_a_wish_to_stop_from_before_the_process_is_forgotten(tmp_path: Path) -> None:
     ask_to_stop(tmp_path)
+    os.utime(tmp_path / "stop", (0, psutil.Process().create_time() - 1))
     assert is_stop_asked(tmp_path)
     with StateFile(tmp_path, 4):
         assert not is_stop_asked(tmp_path)
+
+
+def test_a_wish_to_stop_a_run_that_is_about_to_start_is_kept_until_its_end(tmp_path: Path) -> None:
+    ask_to_stop(tmp_path)
+    with StateFile(tmp_path, 4):
+        assert is_stop_asked(tmp_path)
+    assert not is_stop_asked(tmp_path)
 
 
 def test_history_keeps_what_was_measured_and_replaces_what_a_kill_undid(tmp_path: Path) -> None:

@@ -260,7 +260,8 @@ class StateFile:
     Parameters
     ----------
     folder : Path
-        The run folder. An older wish to stop is forgotten.
+        The run folder. A wish to stop from before this process is forgotten; one that is newer holds from the first
+        step, and is forgotten at the end of the block.
     epochs : int
         Epochs in all.
     """
@@ -271,13 +272,17 @@ class StateFile:
         self._state = RunState(pid=os.getpid(), host=platform.node(), epochs=epochs)
 
     def __enter__(self) -> Self:
-        (self._folder / STOP_FILE).unlink(missing_ok=True)
+        stop = self._folder / STOP_FILE
+        if stop.exists() and stop.stat().st_mtime < psutil.Process().create_time():
+            stop.unlink()
         self._write()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        with suppress(OSError):
+            (self._folder / STOP_FILE).unlink(missing_ok=True)
         if kind is None:
             return
         is_stop = issubclass(kind, (Cancelled, KeyboardInterrupt))

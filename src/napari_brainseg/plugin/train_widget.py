@@ -13,7 +13,7 @@ from qtpy.QtGui import QDesktopServices, QShowEvent
 from qtpy.QtWidgets import QDockWidget, QMessageBox, QWidget
 
 from ..core.rounds import adopt, model_in_use, workspace_of
-from ..core.runs import REPORT_FILE, ask_to_stop, is_stop_asked
+from ..core.runs import REPORT_FILE, ask_to_stop
 from .buttons import copy_text
 from .columns import Column
 from .preferences import CASES_FOLDER, preferences
@@ -198,10 +198,7 @@ class TrainWidget(Column):
 
     def _show(self, view: RunView) -> None:
         self.view = view
-        if view.is_under_way:
-            if self._stopping and not is_stop_asked(view.folder):  # it had just begun, and tidied up before
-                self._ask_to_stop()
-        else:
+        if not view.is_under_way:
             self._timer.stop()
             self._stopping = False
         self._show_page()
