@@ -131,24 +131,22 @@ def test_what_is_not_one_case_is_left_to_others(data_set, tmp_path):
     assert get_reader(str(tmp_path / "nowhere")) is None
 
 
-def test_a_folder_of_cases_is_listed_in_the_cases_tab(make_napari_viewer, npe2pm, data_set, qtbot):
+def test_a_folder_of_cases_is_listed_in_the_cases_tab(make_napari_viewer, plugin, data_set, qtbot):
     assert get_reader(str(data_set)) is get_reader(str(data_set.parent)) is list_cases
     with pytest.raises(ValueError, match="holds cases; open one of them"):
         list_cases(str(data_set))
     viewer = make_napari_viewer()
-    with npe2pm.tmp_plugin(package="napari-brainseg"):
-        assert viewer.open(str(data_set), plugin="napari-brainseg") == []
-        qtbot.waitUntil(lambda: find_tab(viewer, "Cases") is not None, timeout=10_000)
-        cases = find_tab(viewer, "Cases")
-        qtbot.waitUntil(lambda: not cases.is_busy and cases.folder == data_set, timeout=30_000)
+    assert viewer.open(str(data_set), plugin="napari-brainseg") == []
+    qtbot.waitUntil(lambda: find_tab(viewer, "Cases") is not None, timeout=10_000)
+    cases = find_tab(viewer, "Cases")
+    qtbot.waitUntil(lambda: not cases.is_busy and cases.folder == data_set, timeout=30_000)
 
 
-def test_a_case_that_napari_opens_shows_its_largest_tumour(make_napari_viewer, npe2pm, tmp_path):
+def test_a_case_that_napari_opens_shows_its_largest_tumour(make_napari_viewer, plugin, tmp_path):
     case = find_cases(write_phantom_cases(tmp_path, [PhantomCase("eva", 4)], (13, 64, 64))[0])[0]
     largest = largest_slice(read_mask(case, read_volume(case)))
     viewer = make_napari_viewer()
-    with npe2pm.tmp_plugin(package="napari-brainseg"):
-        viewer.open(str(case.folder), plugin="napari-brainseg")
+    viewer.open(str(case.folder), plugin="napari-brainseg")
 
     assert largest == 4  # of 13, which is far from the middle
     assert viewer.dims.current_step[0] == largest

@@ -25,23 +25,22 @@ def data(tmp_path, patients):
 
 
 @pytest.fixture
-def window(make_napari_viewer, npe2pm, tiny_default, data, save_tiny_model, tmp_path, monkeypatch, qtbot):
+def window(make_napari_viewer, plugin, tiny_default, data, save_tiny_model, tmp_path, monkeypatch, qtbot):
     """A window with anna open and the tabs that the loop goes through; a tiny model is in use."""
     for module in (train_widget, train_farewell):
         monkeypatch.setattr(module, "ask", lambda *_, **__: "go on")
     adopt(default_workspace(data), save_tiny_model(tmp_path / "tiny"))
     viewer = make_napari_viewer()
-    with npe2pm.tmp_plugin(package="napari-brainseg"):
-        viewer.window._qt_window.show()
-        for layer_data in read_layers(str(data / "anna")):
-            viewer.add_layer(type_of(layer_data)(layer_data[0], **layer_data[1]))
-        segment = show_tab(viewer, "Segment")
-        segment.models.choose(str(tmp_path / "tiny"))
-        qtbot.waitUntil(lambda: segment.is_ready, timeout=60_000)
-        yield viewer
-        for name in ("Review", "Train", "Segment"):
-            if (tab := find_tab(viewer, name)) is not None:
-                tab.close()
+    viewer.window._qt_window.show()
+    for layer_data in read_layers(str(data / "anna")):
+        viewer.add_layer(type_of(layer_data)(layer_data[0], **layer_data[1]))
+    segment = show_tab(viewer, "Segment")
+    segment.models.choose(str(tmp_path / "tiny"))
+    qtbot.waitUntil(lambda: segment.is_ready, timeout=60_000)
+    yield viewer
+    for name in ("Review", "Train", "Segment"):
+        if (tab := find_tab(viewer, name)) is not None:
+            tab.close()
 
 
 def type_of(layer_data):

@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QTabBar
 from napari_brainseg.plugin.tabs import show_tab
 
 
-def test_a_tab_that_is_opened_again_takes_its_place_in_the_order_of_work(make_napari_viewer, npe2pm, qtbot):
+def test_a_tab_that_is_opened_again_takes_its_place_in_the_order_of_work(make_napari_viewer, plugin, qtbot):
     viewer = make_napari_viewer(show=True)
     window = viewer.window._qt_window
 
@@ -13,14 +13,13 @@ def test_a_tab_that_is_opened_again_takes_its_place_in_the_order_of_work(make_na
         bars = window.findChildren(QTabBar)
         return [[bar.tabText(number) for number in range(bar.count())] for bar in bars if bar.isVisible()]
 
-    with npe2pm.tmp_plugin(package="napari-brainseg"):
-        for name in ("Metrics", "Review", "Cases"):
-            tab = show_tab(viewer, name)
-        qtbot.waitUntil(lambda: ["Cases", "Metrics", "Review"] in captions())
-        assert not tab.visibleRegion().isEmpty()
+    for name in ("Metrics", "Review", "Cases"):
+        tab = show_tab(viewer, name)
+    qtbot.waitUntil(lambda: ["Cases", "Metrics", "Review"] in captions())
+    assert not tab.visibleRegion().isEmpty()
 
-        viewer.window.remove_dock_widget(viewer.window.dock_widgets["Metrics (BrainSeg)"])
-        qtbot.waitUntil(lambda: ["Cases", "Review"] in captions())
-        again = show_tab(viewer, "Metrics")
-        qtbot.waitUntil(lambda: ["Cases", "Metrics", "Review"] in captions())
-        qtbot.waitUntil(lambda: not again.visibleRegion().isEmpty())
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets["Metrics (BrainSeg)"])
+    qtbot.waitUntil(lambda: ["Cases", "Review"] in captions())
+    again = show_tab(viewer, "Metrics")
+    qtbot.waitUntil(lambda: ["Cases", "Metrics", "Review"] in captions())
+    qtbot.waitUntil(lambda: not again.visibleRegion().isEmpty())

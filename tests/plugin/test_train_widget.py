@@ -68,13 +68,6 @@ def open_train_tab(qtbot, tiny_default, monkeypatch):
 
 
 @pytest.fixture
-def plugin(npe2pm):
-    """Lets tabs find each other in a window."""
-    with npe2pm.tmp_plugin(package="napari-brainseg"):
-        yield
-
-
-@pytest.fixture
 def tab(viewer, open_train_tab):
     return open_train_tab(viewer)
 
@@ -342,29 +335,28 @@ def test_a_damaged_run_is_told(watch, make_run):
 
 
 def test_the_tab_takes_the_folder_opened_in_the_cases_tab_when_it_comes_to_the_front(
-    make_napari_viewer, npe2pm, tiny_default, patients, qtbot, monkeypatch
+    make_napari_viewer, plugin, tiny_default, patients, qtbot, monkeypatch
 ):
     measured = []
     monkeypatch.setattr(train_cost, "measure_cost", lambda request, _: measured.append(request) or COST)
     viewer = make_napari_viewer(show=True)
-    with npe2pm.tmp_plugin(package="napari-brainseg"):
-        train = show_tab(viewer, "Train")
-        cases = show_tab(viewer, "Cases")
-        assert train.isVisible()  # as Qt has it, behind another tab
-        cases.open_folder(patients)
-        qtbot.waitUntil(lambda: not cases.is_busy, timeout=30_000)
-        assert train.setup.patients.folder is None
-        show_tab(viewer, "Train")
-        qtbot.waitUntil(lambda: train.setup.patients.split is not None and not train.setup.is_busy, timeout=30_000)
-        assert train.setup.patients.folder == patients
-        qtbot.waitUntil(lambda: len(measured) == 1, timeout=10_000)
+    train = show_tab(viewer, "Train")
+    cases = show_tab(viewer, "Cases")
+    assert train.isVisible()  # as Qt has it, behind another tab
+    cases.open_folder(patients)
+    qtbot.waitUntil(lambda: not cases.is_busy, timeout=30_000)
+    assert train.setup.patients.folder is None
+    show_tab(viewer, "Train")
+    qtbot.waitUntil(lambda: train.setup.patients.split is not None and not train.setup.is_busy, timeout=30_000)
+    assert train.setup.patients.folder == patients
+    qtbot.waitUntil(lambda: len(measured) == 1, timeout=10_000)
 
-        show_tab(viewer, "Cases")
-        train.setup.advanced["batch_size"].value = 4
-        qtbot.wait(1500)
-        assert len(measured) == 1  # nobody looks
-        show_tab(viewer, "Train")
-        qtbot.waitUntil(lambda: len(measured) == 2, timeout=10_000)
+    show_tab(viewer, "Cases")
+    train.setup.advanced["batch_size"].value = 4
+    qtbot.wait(1500)
+    assert len(measured) == 1  # nobody looks
+    show_tab(viewer, "Train")
+    qtbot.waitUntil(lambda: len(measured) == 2, timeout=10_000)
 
 
 # what came of it
@@ -402,28 +394,27 @@ def test_what_was_forgotten_and_who_was_corrected_is_told(qapp):
 
 
 def test_use_this_model_chooses_it_in_the_segment_tab_and_replaces_nothing(
-    make_napari_viewer, npe2pm, open_train_tab, save_tiny_model, make_run, qtbot
+    make_napari_viewer, plugin, open_train_tab, save_tiny_model, make_run, qtbot
 ):
     viewer = make_napari_viewer()
-    with npe2pm.tmp_plugin(package="napari-brainseg"):
-        tab = open_train_tab(viewer)
-        folder = make_run("run", status="finished", done=4)
-        save_tiny_model(folder)
-        tab.watch(folder)
-        qtbot.waitUntil(lambda: tab.view is not None, timeout=10_000)
-        tab.run_page.use_button.click()
-        segment = viewer.window.dock_widgets["Segment (BrainSeg)"]
-        qtbot.waitUntil(lambda: "Loading" not in segment.device_line.text(), timeout=30_000)
-        assert segment.models.name == str(folder)
-        assert "default" in segment.model.choices
-        assert tab.run_page.use_button.text() == IN_USE
-        assert not tab.run_page.use_button.isEnabled()
+    tab = open_train_tab(viewer)
+    folder = make_run("run", status="finished", done=4)
+    save_tiny_model(folder)
+    tab.watch(folder)
+    qtbot.waitUntil(lambda: tab.view is not None, timeout=10_000)
+    tab.run_page.use_button.click()
+    segment = viewer.window.dock_widgets["Segment (BrainSeg)"]
+    qtbot.waitUntil(lambda: "Loading" not in segment.device_line.text(), timeout=30_000)
+    assert segment.models.name == str(folder)
+    assert "default" in segment.model.choices
+    assert tab.run_page.use_button.text() == IN_USE
+    assert not tab.run_page.use_button.isEnabled()
 
-        segment.models.choose("default")
-        tab._came_to_front()
-        assert tab.run_page.use_button.text() == USE
-        assert tab.run_page.use_button.isEnabled()
-        qtbot.waitUntil(lambda: "Loading" not in segment.device_line.text(), timeout=30_000)
+    segment.models.choose("default")
+    tab._came_to_front()
+    assert tab.run_page.use_button.text() == USE
+    assert tab.run_page.use_button.isEnabled()
+    qtbot.waitUntil(lambda: "Loading" not in segment.device_line.text(), timeout=30_000)
 
 
 def test_report_and_folder_are_opened(watch, make_run, monkeypatch):
