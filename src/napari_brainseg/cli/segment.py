@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.cases import Case, find_cases
+from ..core.cases import RESULT_FILE, Case, find_cases
 from ..core.config import PostprocessConfig, SegmentConfig
 from ..core.masks import MaskFormat
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.results import SegmentationResult, write_segmentation
 from ..core.volumes import Spacing, Volume, read_volume
+from ..core.workspaces import meeting
 from .console import complain, name_failed, progress_shown, say
 from .settings_options import settings_options
 
@@ -45,6 +46,7 @@ def segment(
     cases, failed = _find_all(inputs)
     if twice := [name for name, times in Counter(case.name for case in cases).items() if times > 1]:
         raise ValueError(f"two cases are called {twice[0]}: their results would be written to the same folder")
+    _refuse_data(cases, output)
     if not overwrite:
         _refuse_existing(cases, output)
     from ..core.models import load_model
@@ -88,11 +90,21 @@ def _find_all(inputs: Sequence[Path]) -> tuple[list[Case], dict[str, str]]:
     return cases, failed
 
 
+def _refuse_data(cases: Sequence[Case], output: Path) -> None:
+    """Refuse to write among the data, where results would pass for manual masks, or hide them."""
+    case = meeting(output, [case for case in cases if case.layout == "slices"])
+    case = case or next((case for case in cases if meeting(output / case.name, [case])), None)
+    if case:
+        raise ValueError(f"{output} is not apart from the data, which lies in {case.folder}; choose another --output")
+
+
 def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
     for case in cases:
         folder = output / case.name
-        if folder.is_dir() and any(folder.iterdir()):
+        if (folder / RESULT_FILE).exists():
             raise FileExistsError(f"{folder} holds results already; choose another --output or give --overwrite")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} holds files that are no results; choose another --output")
 
 
 def read_ahead(cases: Sequence[Case], spacing: Spacing | None = None) -> Iterator[tuple[Case, Volume | str]]:
