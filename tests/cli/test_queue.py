@@ -89,6 +89,17 @@ def test_slices_that_somebody_corrected_are_not_queued_again(brainseg, tiny_defa
     assert len(json.loads(elsewhere.out)["items"]) == 24
 
 
+@pytest.mark.parametrize("command", ["queue", "label-errors"])
+@pytest.mark.parametrize("place", [".", "anna", ".."])
+def test_a_workspace_among_the_data_is_refused(brainseg, tiny_default, data, files_of, command, place):
+    before = files_of(data.parent)
+    told = brainseg(command, data, "--corrections", data / place)
+
+    assert told.code == 1
+    assert "the folder of anna; choose one outside the data, such as " in told.err
+    assert files_of(data.parent) == before
+
+
 def test_a_damaged_ledger_is_named_and_the_others_are_queued(brainseg, tiny_default, data):
     ledger = default_workspace(data).ledger / "anna.json"
     ledger.parent.mkdir(parents=True)
