@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from ..core.cases import Case, find_cases
+from ..core.cases import WORKSPACE_FILE, Case, find_cases
 from ..core.config import AugmentationConfig, AugmentationName, ModelConfig, TrainConfig
 from ..core.corrections import with_corrections
 from ..core.durations import in_words
@@ -82,6 +82,7 @@ def train(
     if resume and before is None:
         raise ValueError(f"{output} holds no run to resume")
     parent = parent or (before.parent if before else None)
+    workspace = _workspace(corrections, before)
     old = read_model_info(parent) if parent else None
     model, training = _settings(before, old, config, typed)
     if augmentation or changes:
@@ -89,7 +90,7 @@ def train(
         training = training.changed({"augmentation": checked(AugmentationConfig, {**base, **changes})})
     with progress_shown() as on_progress:
         found = find_cases(folder, on_progress=on_progress)
-        usable = _usable(with_corrections(found, Workspace(corrections)) if corrections else found)
+        usable = _usable(with_corrections(found, workspace) if workspace else found)
     if not usable:
         raise ValueError(f"{folder} holds no case that can be trained on")
     if before:
@@ -100,7 +101,7 @@ def train(
     complain(f"{len(sides[0])} case{plural} to train on, {len(sides[1])} to validate on")
     if worth := worth_of(case.name for case in sides[1]):
         complain(worth)
-    if corrections:
+    if workspace:
         complain(share_of_corrections(*sides))
         if old:
             complain(worth_of_rehearsal(sides[0], old))
@@ -123,6 +124,7 @@ def train(
                 training,
                 parent=parent,
                 resume=resume,
+                corrections=workspace.folder if workspace else None,
                 command=call.obj,
                 on_progress=saying_so(interrupts, on_progress),
             )
@@ -155,6 +157,23 @@ def _settings(
         for group in (ModelConfig, TrainConfig)
     ]
     return checked(ModelConfig, both[0] | flags[0]), checked(TrainConfig, both[1] | flags[1])
+
+
+def _workspace(asked: Path | None, before: Run | None) -> Workspace | None:
+    """The workspace that was asked for, else that of a run to resume."""
+    if asked:
+        if not Workspace(asked).is_there:
+            raise ValueError(f"{asked} is no workspace of corrections: it holds no {WORKSPACE_FILE}")
+        return Workspace(asked)
+    if before is None or before.corrections is None:
+        return None
+    workspace = Workspace(Path(before.corrections))
+    if not workspace.is_there:
+        raise ValueError(
+            f"the run to resume learns from the corrections in {workspace.folder}, which are not there any more: say "
+            "with --corrections where they are"
+        )
+    return workspace
 
 
 def _usable(cases: Sequence[Case]) -> list[Case]:

@@ -53,6 +53,7 @@ class Run(Settings):
     validation_cases: tuple[str, ...]
     parent_sha256: str | None = None
     parent: str | None = Field(None, description="The model to start from, as it was given.")
+    corrections: str | None = Field(None, description="The workspace whose corrections are learned from.")
     command: str = ""
     directory: str = Field("", description="Where the command was given, which its relative paths start from.")
 

@@ -98,4 +98,6 @@ def check_folder(output: Path, run: Run, before: Run | None) -> None:
 
 def _what(run: Run) -> dict[str, Any]:
     """All that decides the result of a run."""
-    return run.model_dump(exclude={"training": _WHERE, "parent": True, "command": True, "directory": True})
+    return run.model_dump(
+        exclude={"training": _WHERE, "parent": True, "corrections": True, "command": True, "directory": True}
+    )

@@ -29,6 +29,11 @@ class Workspace:
 
     folder: Path
 
+    @property
+    def is_there(self) -> bool:
+        """Whether something was written here as into a workspace."""
+        return (self.folder / WORKSPACE_FILE).is_file()
+
     def corrections(self, case: str) -> Path:
         """Folder of a case's corrected masks, one file per slice."""
         return self.folder / CORRECTIONS_FOLDER / file_name(case)
