@@ -309,6 +309,19 @@ def test_overwrite_never_replaces_what_no_earlier_run_wrote(segment, patients, t
     assert before.items() < files_of(tmp_path / "out").items()
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_what_is_wrong_with_a_case_that_can_be_used_is_told(segment, patients, tmp_path, flags):
+    folder = shutil.copytree(patients / "anna", tmp_path / "anna")
+    (folder / "anna_3.tif").unlink()
+    told = segment(folder, *flags)
+
+    assert told.code == 0
+    assert told.err.splitlines() == [
+        "anna: no image of slice 3, missing in the numbering",
+        "anna: no image for the mask of slice 3",
+    ]
+
+
 def test_overwriting_is_not_suggested_where_there_are_no_results(segment, patients, tmp_path):
     (tmp_path / "out" / "anna").mkdir(parents=True)
     (tmp_path / "out" / "anna" / "notes.txt").write_text("mine")

@@ -67,6 +67,8 @@ def segment(
                 failed[case.name] = str(error)
                 continue
             done.append(result)
+            for problem in case.problems:
+                complain(f"{case.name}: {problem}")
             if not as_json:
                 say(_line(result))
     if as_json:
