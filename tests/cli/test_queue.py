@@ -65,6 +65,18 @@ def test_a_queue_that_is_there_is_replaced_only_when_told_to(brainseg, tiny_defa
     assert len(read_queue(path)) == 20
 
 
+def test_a_folder_that_is_missing_is_made_and_what_can_be_no_file_is_refused_before_the_work(
+    brainseg, tiny_default, data, tmp_path
+):
+    path = tmp_path / "new" / "deep" / "queue.json"
+    assert brainseg("queue", data, "--output", path, "--device", "cpu").code == 0
+    assert read_queue(path)
+    told = brainseg("queue", data, "--output", path / "inside.json")
+    assert told.err == f"brainseg: {path / 'inside.json'} cannot be written: {path} is no folder\n"
+    told = brainseg("queue", data, "--output", path.parent, "--overwrite")
+    assert told.err == f"brainseg: {path.parent} is a folder; allowed is the name of a file\n"
+
+
 def test_random_needs_no_luck(brainseg, tiny_default, data):
     runs = [
         brainseg("queue", data, "--strategy", "random", "--seed", seed, "--device", "cpu").out for seed in (1, 1, 2)

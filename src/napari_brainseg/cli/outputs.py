@@ -4,9 +4,16 @@ from pathlib import Path
 
 
 def check_output(output: Path | None, *, overwrite: bool) -> None:
-    """Refuse to replace a file of an earlier run unasked."""
-    if output and output.exists() and not overwrite:
+    """Refuse to replace a file of an earlier run unasked, and a place where there cannot be a file."""
+    if output is None:
+        return
+    if output.is_dir():
+        raise IsADirectoryError(f"{output} is a folder; allowed is the name of a file")
+    if output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists already; choose another --output or give --overwrite")
+    above = next(folder for folder in output.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{output} cannot be written: {above} is no folder")
 
 
 def check_picture(output: Path, *, overwrite: bool) -> None:

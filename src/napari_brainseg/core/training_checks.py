@@ -98,6 +98,5 @@ def check_folder(output: Path, run: Run, before: Run | None) -> None:
 
 def _what(run: Run) -> dict[str, Any]:
     """All that decides the result of a run."""
-    return run.model_dump(
-        exclude={"training": _WHERE, "parent": True, "corrections": True, "command": True, "directory": True}
-    )
+    places = dict.fromkeys(("parent", "corrections", "command", "directory"), True)
+    return run.model_dump(exclude={"training": _WHERE, **places})
