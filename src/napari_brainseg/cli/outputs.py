@@ -1,6 +1,10 @@
-"""Files that a command is about to write."""
+"""Files and folders that a command is about to write."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+from ..core.cases import Case
+from ..core.workspaces import meeting
 
 
 def check_output(output: Path | None, *, overwrite: bool) -> None:
@@ -21,3 +25,11 @@ def check_picture(output: Path, *, overwrite: bool) -> None:
     if output.suffix.lower() != ".png":
         raise ValueError(f"{output} is no name of a PNG file: it must end in .png")
     check_output(output, overwrite=overwrite)
+
+
+def refuse_data(cases: Sequence[Case], output: Path) -> None:
+    """Refuse to write among the data, where results would pass for manual masks, or hide them."""
+    case = meeting(output, [case for case in cases if case.layout == "slices"])
+    case = case or next((case for case in cases if meeting(output / case.name, [case])), None)
+    if case:
+        raise ValueError(f"{output} is not apart from the data, which lies in {case.folder}; choose another --output")

@@ -16,8 +16,8 @@ from ..core.masks import MaskFormat
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.results import SegmentationResult, write_segmentation
 from ..core.volumes import Spacing, Volume, read_volume
-from ..core.workspaces import meeting
 from .console import complain, name_failed, progress_shown, say
+from .outputs import refuse_data
 from .settings_options import settings_options
 
 
@@ -46,7 +46,7 @@ def segment(
     cases, failed = _find_all(inputs)
     if twice := [name for name, times in Counter(case.name for case in cases).items() if times > 1]:
         raise ValueError(f"two cases are called {twice[0]}: their results would be written to the same folder")
-    _refuse_data(cases, output)
+    refuse_data(cases, output)
     if not overwrite:
         _refuse_existing(cases, output)
     from ..core.models import load_model
@@ -90,14 +90,6 @@ def _find_all(inputs: Sequence[Path]) -> tuple[list[Case], dict[str, str]]:
         except (ValueError, OSError) as error:
             failed[str(path)] = str(error)
     return cases, failed
-
-
-def _refuse_data(cases: Sequence[Case], output: Path) -> None:
-    """Refuse to write among the data, where results would pass for manual masks, or hide them."""
-    case = meeting(output, [case for case in cases if case.layout == "slices"])
-    case = case or next((case for case in cases if meeting(output / case.name, [case])), None)
-    if case:
-        raise ValueError(f"{output} is not apart from the data, which lies in {case.folder}; choose another --output")
 
 
 def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
