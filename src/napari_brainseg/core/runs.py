@@ -208,14 +208,22 @@ def is_stop_asked(folder: Path | str) -> bool:
 
 
 def read_history(folder: Path | str) -> list[EpochRow]:
-    """All epochs of a run that ended, none where there is no history yet."""
+    """All epochs of a run that ended, none where there is no history yet.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
     path = Path(folder) / HISTORY_FILE
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            EpochRow.model_validate({key: text or None for key, text in row.items()}) for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{str(key): text or None for key, text in row.items()} for row in csv.DictReader(file)]
+        return [EpochRow.model_validate(row) for row in rows]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged: it is no history of a run; take it away to go on without it") from error
 
 
 def add_epoch(folder: Path, row: EpochRow) -> None:
