@@ -117,7 +117,7 @@ def test_a_voxel_size_that_is_given_holds_whatever_the_files_state(segment, pati
     assert nibabel.load(folder / result.files[0]).header.get_zooms() == pytest.approx((0.75, 0.5, 5))
 
 
-@pytest.mark.parametrize("sizes", [("5", "0", "1"), ("5", "-1", "1"), ("nan", "1", "1"), ("inf", "1", "1")], ids=str)
+@pytest.mark.parametrize("sizes", [("5", "0", "1"), ("5", "-1", "1"), ("nan", "1", "1"), ("1e300", "1", "1")], ids=str)
 def test_a_voxel_size_that_cannot_be_is_a_usage_error(segment, patients, tmp_path, sizes):
     told = segment(patients / "anna", "--spacing", *sizes)
 

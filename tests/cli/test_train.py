@@ -384,6 +384,14 @@ def test_a_dry_run_tells_a_program_the_same(train, patients, output):
     assert told["seconds"] > told["step_seconds"] > 0
 
 
+def test_json_without_a_dry_run_is_refused(train, patients, output):
+    told = train(patients, "--json")
+
+    assert (told.code, told.out) == (2, "")
+    assert "--json was given without --dry-run" in " ".join(told.err.split())
+    assert not output.exists()
+
+
 def test_a_dry_run_refuses_what_training_would(train, patients, output):
     told = train(patients, "--dry-run", "--validation-share", "0", "--patience", "3")
 

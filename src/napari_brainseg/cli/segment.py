@@ -1,7 +1,6 @@
 """``brainseg segment``: cases to masks."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +21,9 @@ from .settings_options import settings_options
 
 
 def _positive(spacing: Spacing | None) -> Spacing | None:
-    if spacing and not all(0 < size < math.inf for size in spacing):
-        raise typer.BadParameter(f"{' '.join(map(str, spacing))} is not three positive numbers in mm: Z, Y and X")
+    if spacing and not all(0.001 <= size <= 1000 for size in spacing):
+        sizes = " ".join(map(str, spacing))
+        raise typer.BadParameter(f"{sizes} is not three positive numbers from 0.001 to 1000 mm: Z, Y and X")
     return spacing
 
 

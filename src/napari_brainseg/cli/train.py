@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # it loads torch
     from ..core.training_plans import TrainingPlan
 
 _INTERRUPTED = 130
+_YEAR = 365 * 24 * 60
 
 
 @settings_options(changes=AugmentationConfig, typed=(ModelConfig, TrainConfig))
@@ -67,7 +68,9 @@ def train(
     ] = VALIDATION_SHARE,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, help="About how long it may take: as many epochs as end within, instead of --epochs."),
+        typer.Option(
+            min=0.1, max=_YEAR, help="About how long it may take: as many epochs as end within, instead of --epochs."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
     dry_run: Annotated[
@@ -78,6 +81,8 @@ def train(
     """Train a network, split by patient, and write a model folder."""
     if minutes:
         _check_minutes(typed)
+    if as_json and not dry_run:
+        raise typer.BadParameter("--json was given without --dry-run: a training itself is told in words")
     before = read_run(output) if resume else None
     if resume and before is None:
         raise ValueError(f"{output} holds no run to resume")

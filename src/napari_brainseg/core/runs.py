@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import psutil
 from filelock import FileLock, Timeout
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from .config import ModelConfig, TrainConfig
 from .durations import now
@@ -82,6 +82,8 @@ class RunState(Settings):
 
 class EpochRow(Settings):
     """A row of ``history.csv``; what was not measured is None."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # a validation loss may be; that ends no training
 
     epoch: int
     seconds: float
