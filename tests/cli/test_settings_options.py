@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer
 
-from napari_brainseg.cli import app
+from napari_brainseg.cli.commands import app
 from napari_brainseg.core.config import AugmentationConfig, ModelConfig, PostprocessConfig, SegmentConfig, TrainConfig
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.settings import Settings

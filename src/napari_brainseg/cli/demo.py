@@ -12,7 +12,6 @@ from ..core.files import write_text
 from ..core.masks import read_mask
 from ..core.metrics import score_mask
 from ..core.model_folders import DEFAULT_MODEL
-from ..core.montages import MontageRow, montage_row, write_montage
 from ..core.phantom import write_phantom_cases
 from ..core.results import write_segmentation
 from ..core.volumes import read_volume
@@ -41,6 +40,7 @@ def demo(
         say(f"making a data set of made-up patients in {folder}")
         write_phantom_cases(folder)
     from ..core.models import load_model
+    from ..core.montages import MontageRow, montage_row, write_montage
     from ..core.segmentation import segment as segment_volume
 
     trained = load_model(DEFAULT_MODEL)

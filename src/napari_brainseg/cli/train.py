@@ -30,6 +30,7 @@ from ..core.splits import (
 )
 from ..core.words import counted
 from ..core.workspaces import Workspace
+from . import INTERRUPTED
 from .console import complain, progress_shown, say
 from .interrupts import gentle_interrupts, saying_so
 from .plans import say_plan
@@ -38,7 +39,6 @@ from .settings_options import checked, settings_options
 if TYPE_CHECKING:  # it loads torch
     from ..core.training_plans import TrainingPlan
 
-_INTERRUPTED = 130
 _YEAR = 365 * 24 * 60
 
 
@@ -135,11 +135,11 @@ def train(
             )
     except Cancelled as stop:
         complain(str(stop))
-        raise typer.Exit(_INTERRUPTED) from stop
+        raise typer.Exit(INTERRUPTED) from stop
     _say_scores(trained.info, output)
     if interrupts.asked:
         complain("--resume goes on where it was stopped")
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _settings(
