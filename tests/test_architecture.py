@@ -14,6 +14,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "napari_brainseg"
 INTERFACES = {"magicgui", "napari", "PyQt5", "PyQt6", "PySide2", "PySide6", "qtpy", "superqt", "typer"}
 TENSORS = {"monai", "torch"}
+DRAWING = {"jinja2", "matplotlib"}
 TENSOR_MODULES = {
     "augmentation",
     "augmentation_sheets",
@@ -93,10 +94,11 @@ def test_only_modules_that_make_tensors_load_torch():
             "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code",
             id="brainseg --help",
         ),
+        pytest.param("import napari_brainseg.cli.commands", id="all commands"),
     ],
 )
-def test_start_loads_no_torch(code):
-    assert not loaded_by(code) & TENSORS
+def test_start_loads_neither_torch_nor_what_draws(code):
+    assert not loaded_by(code) & (TENSORS | DRAWING)
 
 
 @pytest.mark.parametrize("room", NOT_FOR)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from napari_brainseg.cli import commands as commands  # so that each command can be patched
 from napari_brainseg.cli import main
 from napari_brainseg.core import model_folders
 from napari_brainseg.core.config import ModelConfig, PostprocessConfig

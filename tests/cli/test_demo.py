@@ -117,4 +117,29 @@ def test_ctrl_c_leaves_only_whole_files_and_the_demo_can_be_repeated(demo, patie
     assert (told.code, told.err) == (130, "stopped\n")
     assert {file.split("/")[1] for file in files} == {"anna", "bert"}
     assert not [file for file in files if "/." in file]
+    told = demo(patients)
+    assert told.err == (
+        f"brainseg: {tmp_path / 'out' / 'masks'} exists already; choose another --output or give --overwrite\n"
+    )
+    assert files_of(tmp_path / "out") == files
     assert demo(patients, "--overwrite").code == 0
+
+
+def test_a_picture_that_is_there_is_replaced_only_when_told_to(demo, patients, tmp_path, files_of):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "montage.png").write_bytes(b"mine")
+    told = demo(patients / "anna")
+
+    assert told.code == 1
+    assert "montage.png exists already; choose another --output or give --overwrite" in told.err
+    assert files_of(tmp_path / "out") == {"montage.png": b"mine"}
+
+
+def test_a_cases_own_folder_is_refused(brainseg, tiny_default, patients, tmp_path, files_of):
+    data = shutil.copytree(patients / "anna", tmp_path / "anna")
+    before = files_of(data)
+    told = brainseg("demo", data, "--output", data)
+
+    assert told.code == 1
+    assert "is not apart from the data" in told.err
+    assert files_of(data) == before

@@ -16,13 +16,13 @@ def data(patients, tmp_path):
 
 
 def test_the_list_is_printed_and_written_as_a_queue(brainseg, tiny_default, data, tmp_path):
-    told = brainseg("label-errors", data, "--output", tmp_path / "queue.json", *LOOSE)
-    items = read_queue(tmp_path / "queue.json")
+    told = brainseg("label-errors", data, "--output", tmp_path / "new" / "queue.json", *LOOSE)
+    items = read_queue(tmp_path / "new" / "queue.json")
 
     assert (told.code, told.err) == (0, "")
     assert len(told.out.splitlines()) == len(items) > 0
     assert all("mask" in reason for item in items for reason in item.reasons)
-    assert brainseg("label-errors", data, "--output", tmp_path / "queue.json", *LOOSE).code == 1
+    assert brainseg("label-errors", data, "--output", tmp_path / "new" / "queue.json", *LOOSE).code == 1
 
 
 def test_a_workspace_that_is_named_gets_the_queue(brainseg, tiny_default, data, tmp_path):

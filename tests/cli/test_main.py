@@ -59,6 +59,26 @@ def test_an_interrupt_is_one_word_and_exit_code_130(brainseg, monkeypatch, tmp_p
     assert (told.code, told.out, told.err) == (130, "", "stopped\n")
 
 
+PRESSED_WHILE_LOADING = """
+import sys
+
+class Press:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Press())
+from napari_brainseg.cli import main
+main(["cases"])
+"""
+
+
+def test_an_interrupt_while_the_commands_are_loaded_is_one_word_too():
+    process = subprocess.run([sys.executable, "-c", PRESSED_WHILE_LOADING], capture_output=True, text=True, check=False)
+
+    assert (process.returncode, process.stdout, process.stderr) == (130, "", "stopped\n")
+
+
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_debug_shows_the_traceback(tmp_path, place):
     arguments = ["cases", str(tmp_path / "nowhere")]

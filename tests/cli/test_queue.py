@@ -65,6 +65,18 @@ def test_a_queue_that_is_there_is_replaced_only_when_told_to(brainseg, tiny_defa
     assert len(read_queue(path)) == 20
 
 
+def test_a_folder_that_is_missing_is_made_and_what_can_be_no_file_is_refused_before_the_work(
+    brainseg, tiny_default, data, tmp_path
+):
+    path = tmp_path / "new" / "deep" / "queue.json"
+    assert brainseg("queue", data, "--output", path, "--device", "cpu").code == 0
+    assert read_queue(path)
+    told = brainseg("queue", data, "--output", path / "inside.json")
+    assert told.err == f"brainseg: {path / 'inside.json'} cannot be written: {path} is no folder\n"
+    told = brainseg("queue", data, "--output", path.parent, "--overwrite")
+    assert told.err == f"brainseg: {path.parent} is a folder; allowed is the name of a file\n"
+
+
 def test_random_needs_no_luck(brainseg, tiny_default, data):
     runs = [
         brainseg("queue", data, "--strategy", "random", "--seed", seed, "--device", "cpu").out for seed in (1, 1, 2)
@@ -87,6 +99,17 @@ def test_slices_that_somebody_corrected_are_not_queued_again(brainseg, tiny_defa
     assert not any("manual" in reason for reason in told[3]), "of a flagged slice the truth is not known"
     elsewhere = brainseg("queue", data, "--count", 24, "--json", "--corrections", tmp_path / "other", "--device", "cpu")
     assert len(json.loads(elsewhere.out)["items"]) == 24
+
+
+@pytest.mark.parametrize("command", ["queue", "label-errors"])
+@pytest.mark.parametrize("place", [".", "anna", ".."])
+def test_a_workspace_among_the_data_is_refused(brainseg, tiny_default, data, files_of, command, place):
+    before = files_of(data.parent)
+    told = brainseg(command, data, "--corrections", data / place)
+
+    assert told.code == 1
+    assert "the folder of anna; choose one outside the data, such as " in told.err
+    assert files_of(data.parent) == before
 
 
 def test_a_damaged_ledger_is_named_and_the_others_are_queued(brainseg, tiny_default, data):

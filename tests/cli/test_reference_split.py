@@ -44,10 +44,10 @@ def test_too_few_cases_are_refused_and_other_sets_are_told_apart(brainseg, patie
     for number in range(12):
         (tmp_path / "data" / f"p{number}").mkdir(parents=True)
         (tmp_path / "data" / f"p{number}" / f"p{number}_1.tif").write_bytes(b"")
-    told = brainseg("reference-split", tmp_path / "data", "--output", tmp_path / "folds.json")
+    told = brainseg("reference-split", tmp_path / "data", "--output", tmp_path / "new" / "folds.json")
     assert told.code == 0
     assert "holds 12 cases, not 110" in told.err
-    folds = json.loads((tmp_path / "folds.json").read_text())["folds"]
+    folds = json.loads((tmp_path / "new" / "folds.json").read_text())["folds"]
     assert [len(names) for names in folds] == [2, 10]
     assert told.out.splitlines()[1:] == folds[1]
-    assert brainseg("reference-split", tmp_path / "data", "--output", tmp_path / "folds.json").code == 1
+    assert brainseg("reference-split", tmp_path / "data", "--output", tmp_path / "new" / "folds.json").code == 1

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from napari_brainseg.core import training
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.masks import read_mask
@@ -53,6 +54,42 @@ def test_training_learns_from_corrections_and_rehearses_what_the_parent_knows(br
     told = brainseg("review", workspace.folder)
     assert "round-1: 2 corrected slices; validation Dice" in told.out
     assert "; not adopted" in told.out
+
+
+def test_a_resumed_run_goes_on_with_its_corrections_or_says_that_they_are_gone(
+    brainseg, patients, workspace, tmp_path, monkeypatch
+):
+    average = training.average_weights
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "average_weights", interrupt)
+    monkeypatch.chdir(tmp_path)
+    output, share = tmp_path / "m", ("--validation-share", 0)
+    brainseg("train", patients, "--output", output, "--corrections", workspace.folder.name, *share, *NETWORK, *QUICK)
+    monkeypatch.setattr(training, "average_weights", average)
+    monkeypatch.chdir("/")
+    moved = workspace.folder.rename(tmp_path / "moved")
+    told = brainseg("train", patients, "--output", output, "--resume")
+    assert told.code == 1
+    assert f"learns from the corrections in {workspace.folder}, which are not there any more" in told.err
+    told = brainseg("train", patients, "--output", output, "--resume", "--corrections", moved)
+    assert told.code == 0, told.err
+    assert read_model_info(output).corrected_slices == {"anna": 2}
+    moved.rename(workspace.folder)
+    told = brainseg("train", patients, "--output", output, "--resume")
+    assert told.code == 0, told.err
+    assert "2 corrected slices of 1 case" in told.err
+    assert read_model_info(output).corrected_slices == {"anna": 2}
+
+
+def test_a_folder_that_is_no_workspace_is_refused(brainseg, patients, tmp_path):
+    for folder in (patients, tmp_path / "nowhere"):
+        told = brainseg("train", patients, "--output", tmp_path / "m", "--corrections", folder, *NETWORK, *QUICK)
+        assert told.code == 1
+        assert told.err == f"brainseg: {folder} is no workspace of corrections: it holds no workspace.json\n"
+    assert not (tmp_path / "m").exists()
 
 
 def test_what_there_is_to_rehearse_is_said(brainseg, patients, workspace, tiny_model, tmp_path):

@@ -117,7 +117,7 @@ def test_a_voxel_size_that_is_given_holds_whatever_the_files_state(segment, pati
     assert nibabel.load(folder / result.files[0]).header.get_zooms() == pytest.approx((0.75, 0.5, 5))
 
 
-@pytest.mark.parametrize("sizes", [("5", "0", "1"), ("5", "-1", "1"), ("nan", "1", "1"), ("inf", "1", "1")], ids=str)
+@pytest.mark.parametrize("sizes", [("5", "0", "1"), ("5", "-1", "1"), ("nan", "1", "1"), ("1e300", "1", "1")], ids=str)
 def test_a_voxel_size_that_cannot_be_is_a_usage_error(segment, patients, tmp_path, sizes):
     told = segment(patients / "anna", "--spacing", *sizes)
 
@@ -258,6 +258,78 @@ def test_overwriting_spares_files_that_are_no_results(segment, patients, tmp_pat
     segment(patients / "anna", "--overwrite", "--format", "tiff")
 
     assert (tmp_path / "out" / "anna" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", ["data", ".", "data/anna", "data/anna/deeper", "link"])
+def test_a_folder_among_the_data_is_refused_and_manual_masks_stay(
+    brainseg, tiny_model, patients, tmp_path, files_of, place
+):
+    data = shutil.copytree(patients, tmp_path / "data")
+    (tmp_path / "link").symlink_to(data)
+    before = files_of(tmp_path)
+    told = brainseg("segment", data, "--output", tmp_path / place, "--model", tiny_model, "--overwrite")
+
+    assert told.code == 1
+    assert told.err == (
+        f"brainseg: {tmp_path / place} is not apart from the data, which lies in {data / 'anna'}; "
+        "choose another --output\n"
+    )
+    assert files_of(tmp_path) == before
+
+
+def test_a_file_may_be_segmented_into_the_folder_it_lies_in_but_not_into_a_cases_own(
+    brainseg, tiny_model, thick_stack, tmp_path
+):
+    assert brainseg("segment", thick_stack, "--output", tmp_path, "--model", tiny_model).code == 0
+    own = tmp_path / "data" / "thick"
+    own.mkdir(parents=True)
+    told = brainseg("segment", thick_stack.rename(own / "thick.nii.gz"), "--output", own.parent, "--model", tiny_model)
+
+    assert told.code == 1
+    assert "is not apart from the data" in told.err
+    assert [file.name for file in own.iterdir()] == ["thick.nii.gz"]
+
+
+def test_overwrite_never_replaces_what_no_earlier_run_wrote(segment, patients, tmp_path, files_of):
+    anna, bert, carl = (tmp_path / "out" / name for name in ("anna", "bert", "carl"))
+    segment(patients / "anna", "--format", "nifti")
+    (anna / "anna_2_mask.tif").write_bytes(b"mine")
+    bert.mkdir()
+    (bert / "bert_3_mask.tif").write_bytes(b"mine")
+    carl.mkdir()
+    (carl / RESULT_FILE).write_text('{"mine": 1}')
+    before = files_of(tmp_path / "out")
+    told = segment(patients, "--overwrite")
+
+    assert told.code == 1
+    assert [line.split(":")[0] for line in told.out.splitlines()] == ["dora"]
+    assert f"anna: {anna / 'anna_2_mask.tif'} exists already and is not the mask of a former segmentation" in told.err
+    assert f"bert: {bert / 'bert_3_mask.tif'} exists already" in told.err
+    assert f"carl: {carl / RESULT_FILE} is no record of a segmentation" in told.err
+    assert before.items() < files_of(tmp_path / "out").items()
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_what_is_wrong_with_a_case_that_can_be_used_is_told(segment, patients, tmp_path, flags):
+    folder = shutil.copytree(patients / "anna", tmp_path / "anna")
+    (folder / "anna_3.tif").unlink()
+    told = segment(folder, *flags)
+
+    assert told.code == 0
+    assert told.err.splitlines() == [
+        "anna: no image of slice 3, missing in the numbering",
+        "anna: no image for the mask of slice 3",
+    ]
+
+
+def test_overwriting_is_not_suggested_where_there_are_no_results(segment, patients, tmp_path):
+    (tmp_path / "out" / "anna").mkdir(parents=True)
+    (tmp_path / "out" / "anna" / "notes.txt").write_text("mine")
+    told = segment(patients / "anna")
+
+    assert told.err == (
+        f"brainseg: {tmp_path / 'out' / 'anna'} holds files that are no results; choose another --output\n"
+    )
 
 
 def test_two_cases_of_one_name_are_refused(segment, patients, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer
 
-from napari_brainseg.cli import app
+from napari_brainseg.cli.commands import app
 from napari_brainseg.core.config import AugmentationConfig, ModelConfig, PostprocessConfig, SegmentConfig, TrainConfig
 from napari_brainseg.core.models import load_model
 from napari_brainseg.core.settings import Settings
@@ -65,6 +65,13 @@ def test_each_field_of_the_augmentation_is_a_flag_without_a_default(name):
         ("segment", "--batch-size", "0", "greater than or equal to 1"),
         ("segment", "--batch-size", "257", "less than or equal to 256"),
         ("segment", "--threads", "-1", "greater than or equal to 0"),
+        ("segment", "--threads", "100000", "less than or equal to 512"),
+        ("demo", "--threads", "100000", "less than or equal to 512"),
+        ("train", "--seed", str(2**32), "less than or equal to 4294967295"),
+        ("train", "--learning-rate", "inf", "finite number"),
+        ("train", "--weight-decay", "nan", "finite number|greater than"),
+        ("train", "--minutes", "inf", "525600"),
+        ("train", "--minutes", "nan", "525600"),
         ("segment", "--threshold", "1.5", "less than or equal to 1"),
         ("segment", "--keep-share", "-0.1", "greater than or equal to 0"),
         ("segment", "--threshold", "nan", "finite number|greater than|less than"),

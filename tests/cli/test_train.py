@@ -341,10 +341,14 @@ def test_settings_of_another_run_are_taken_whole(train, brainseg, patients, outp
         ("a.yaml", "training: {stem: 2}", ": stem does not belong under training"),
         ("a.yaml", "epochs: 0", ": epochs: Input should be greater than or equal to 1"),
         ("a.yaml", "augmentation: wild", ": augmentation: "),
+        ("a.yaml", "augmentation: {preset: [1]}", ": augmentation: "),
+        ("a.yaml", "training: {epochs: 3}\nepochs: 7", ": epochs stands beside the sections"),
+        ("a.json", '{"model": {}, "batch-size": 7}', ": batch-size stands beside the sections"),
+        ("a.yaml", b"# caf\xe9\nepochs: 3", " cannot be read: "),
     ],
 )
 def test_a_bad_file_of_settings_is_one_line(brainseg, patients, output, tmp_path, name, text, reason):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     told = brainseg("train", patients, "--output", output, "--config", tmp_path / name)
 
     assert told.code == 1
@@ -382,6 +386,14 @@ def test_a_dry_run_tells_a_program_the_same(train, patients, output):
     assert told["training"]["slices"] == 18
     assert told["steps"] == 2
     assert told["seconds"] > told["step_seconds"] > 0
+
+
+def test_json_without_a_dry_run_is_refused(train, patients, output):
+    told = train(patients, "--json")
+
+    assert (told.code, told.out) == (2, "")
+    assert "--json was given without --dry-run" in " ".join(told.err.split())
+    assert not output.exists()
 
 
 def test_a_dry_run_refuses_what_training_would(train, patients, output):

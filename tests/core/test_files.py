@@ -142,6 +142,16 @@ def test_full_disk_is_told_by_the_file_that_was_being_written(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+def test_full_disk_is_told_where_numpy_tells_counts_alone(tmp_path: Path) -> None:
+    def write_half() -> None:
+        with atomic_path(tmp_path / "a.tif"):
+            raise OSError("65536 requested and 3888 written")
+
+    message = f"{tmp_path / 'a.tif'} cannot be written: no space left on device"
+    with pytest.raises(OSError, match=f"^{re.escape(message)}$"):
+        write_half()
+
+
 def test_error_of_another_file_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="source"), atomic_path(tmp_path / "a.txt") as temporary:
         temporary.write_text((tmp_path / "source").read_text())

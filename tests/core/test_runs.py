@@ -173,6 +173,16 @@ def test_history_keeps_what_was_measured_and_replaces_what_a_kill_undid(tmp_path
     assert header == "epoch,seconds,loss,learning_rate,validation_loss,validation_dice,validation_iou"
 
 
+@pytest.mark.parametrize("content", [b"epoch,loss\n1,high\n", b"\xff\xfe", b"epoch\n1,2,3\n"])
+def test_a_damaged_history_is_named_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"^.*history\.csv is damaged: it is no history of a run; take it away.*$"
+    ) as told:
+        read_history(tmp_path)
+    assert "\n" not in str(told.value)
+
+
 def test_previews_come_back_epoch_by_epoch(tmp_path: Path) -> None:
     images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
     write_previews(tmp_path, images, images % 2, ["anna, slice 3", "bert, slice 5"])

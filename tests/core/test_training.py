@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from napari_brainseg.core import training
 from napari_brainseg.core.cases import Case, find_cases
@@ -342,6 +342,44 @@ def test_damaged_run_is_not_resumed(
     message = f"{output / name} is damaged: the run cannot be resumed, train anew into another folder"
     with pytest.raises(ValueError, match=re.escape(message)):
         train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
+
+
+@pytest.mark.parametrize("content", ["other weights", "another network", "no tensors of ours"])
+def test_a_checkpoint_that_is_none_of_the_run_is_named(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path, content: str
+) -> None:
+    output = shutil.copytree(trained_folder, tmp_path / "trained")
+    path = output / "last.safetensors"
+    if content == "other weights":
+        shutil.copy(output / "weights.safetensors", path)
+    else:
+        name = "network.weight" if content == "another network" else "weight"
+        save_file({name: torch.zeros(2)}, path, {"state": "{}"})
+    message = f"{path} is damaged: the run cannot be resumed, train anew into another folder"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
+
+
+def test_a_damaged_history_is_named_before_the_work(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path
+) -> None:
+    output = shutil.copytree(trained_folder, tmp_path / "trained")
+    (output / "history.csv").write_text("epoch,loss\n1,high\n")
+    before = files(output)
+    with pytest.raises(ValueError, match=re.escape(f"{output / 'history.csv'} is damaged: it is no history of a run")):
+        train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
+    assert files(output) == before
+
+
+def test_a_finished_run_without_its_checkpoint_is_not_begun_anew_over_its_model(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path
+) -> None:
+    output = shutil.copytree(trained_folder, tmp_path / "trained")
+    (output / "last.safetensors").unlink()
+    before = files(output)
+    with pytest.raises(ValueError, match=re.escape(f"{output / 'last.safetensors'} is not there any more")):
+        train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
+    assert files(output) == before
 
 
 KILLED_AT_ANY_MOMENT = """

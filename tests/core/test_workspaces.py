@@ -25,10 +25,12 @@ def test_workspace_stands_beside_the_data_that_is_the_folder_above(
     assert default_workspace("..").folder == tmp_path / "kaggle_3m-corrected"
 
 
-@pytest.mark.parametrize("inside", ["", "deeper/still"])
-def test_a_workspace_in_a_case_is_refused(cases: list[Case], inside: str) -> None:
-    folder = cases[0].folder / inside
-    with pytest.raises(ValueError, match="lies in the folder of anna; choose one outside the data"):
+@pytest.mark.parametrize(
+    ("place", "relation"), [("", "is"), ("deeper/still", "lies in"), ("..", "holds"), ("../..", "holds")]
+)
+def test_a_workspace_among_the_data_is_refused(cases: list[Case], place: str, relation: str) -> None:
+    folder = cases[0].folder / place
+    with pytest.raises(ValueError, match=f"{relation} the folder of anna; choose one outside the data"):
         check_workspace(folder, cases)
 
 

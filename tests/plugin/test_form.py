@@ -37,7 +37,8 @@ def test_title_tooltip_and_default_come_from_the_field(group, name):
     ("group", "name", "low", "high"),
     [
         (SegmentConfig, "batch_size", 1, 256),
-        (SegmentConfig, "threads", 0, None),
+        (SegmentConfig, "threads", 0, 512),
+        (TrainConfig, "seed", 0, None),
         (PostprocessConfig, "threshold", 0, 1),
         (PostprocessConfig, "keep_share", 0, 1),
         (PostprocessConfig, "min_voxels", 0, None),

@@ -7,6 +7,7 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import AugmentationConfig, AugmentationName, TrainConfig
+from ..core.settings import MOST_SEED
 from .console import progress_shown, say
 from .outputs import check_picture
 from .settings_options import settings_options
@@ -19,7 +20,7 @@ def augment(
     changes: dict[str, Any],
     augmentation: Annotated[AugmentationName, typer.Option(help="Preset to start from.")] = "strong",
     window: Annotated[int, typer.Option(min=32, help="Edge of the square cut out, in pixels.")] = TrainConfig().window,
-    seed: Annotated[int, typer.Option(min=0, help="Start of every random draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Start of every random draw.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace a picture of that name.")] = False,
 ) -> None:
     """Draw a slice as it is and eleven times as training would get it, to judge the augmentation by eye."""

@@ -17,7 +17,6 @@ from ..core.files import refuse_existing
 from ..core.model_folders import model_folder
 from ..core.progress import OnProgress
 from ..core.report_contents import ComparisonReport, ScoredPredictions, report_comparison
-from ..core.reports import COMPARISON_FILES, write_comparison_report
 from ..core.results import write_segmentation
 from ..core.volumes import read_volume
 from ..core.words import counted
@@ -39,6 +38,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare predictions of the same cases, paired by case; a model segments the cases first."""
+    from ..core.reports import COMPARISON_FILES, write_comparison_report  # loads matplotlib
+
     labels = _labels(predictions)
     if output and not overwrite:
         refuse_existing(output, COMPARISON_FILES)

@@ -12,12 +12,11 @@ from ..core.files import write_text
 from ..core.masks import read_mask
 from ..core.metrics import score_mask
 from ..core.model_folders import DEFAULT_MODEL
-from ..core.montages import MontageRow, montage_row, write_montage
 from ..core.phantom import write_phantom_cases
 from ..core.results import write_segmentation
 from ..core.volumes import read_volume
 from .console import complain, progress_shown, say
-from .outputs import check_output
+from .outputs import check_output, refuse_data
 from .settings_options import settings_options
 
 _MOST_ROWS = 12
@@ -31,13 +30,17 @@ def demo(
     overwrite: Annotated[bool, typer.Option(help="Replace the results of an earlier run.")] = False,
 ) -> None:
     """Segment a data set with the shipped model, compare with its manual masks, and draw a picture."""
-    summary = output / "summary.json"
-    check_output(summary, overwrite=overwrite)
+    summary, montage, masks = output / "summary.json", output / "montage.png", output / "masks"
+    for path in (summary, montage):
+        check_output(path, overwrite=overwrite)
+    if masks.exists() and not overwrite:  # of a demo that was interrupted
+        raise FileExistsError(f"{masks} exists already; choose another --output or give --overwrite")
     if folder is None:
         folder = output / "phantoms"
         say(f"making a data set of made-up patients in {folder}")
         write_phantom_cases(folder)
     from ..core.models import load_model
+    from ..core.montages import MontageRow, montage_row, write_montage
     from ..core.segmentation import segment as segment_volume
 
     trained = load_model(DEFAULT_MODEL)
@@ -45,12 +48,14 @@ def demo(
     lines: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     with progress_shown() as on_progress:
-        for case in find_cases(folder, on_progress=on_progress):
+        cases = find_cases(folder, on_progress=on_progress)
+        refuse_data(cases, masks)
+        for case in cases:
             try:
                 volume = read_volume(case)
                 manual = read_mask(case, volume)
                 found = segment_volume(volume, trained, config, on_progress=on_progress)
-                result = write_segmentation(found, volume, output / "masks" / case.name, overwrite=overwrite)
+                result = write_segmentation(found, volume, masks / case.name, overwrite=overwrite)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed[case.name] = str(error)
                 continue
@@ -64,7 +69,7 @@ def demo(
             if len(rows) < _MOST_ROWS:
                 rows.append(montage_row(volume, found.mask, manual, case.name))
     if rows:
-        write_montage(rows, output / "montage.png")
+        write_montage(rows, montage)
     summary.parent.mkdir(parents=True, exist_ok=True)
     content = {"model": trained.info.name, "cases": lines, "failed": failed}
     write_text(summary, json.dumps(content, indent=1) + "\n")

@@ -11,6 +11,7 @@ from ..core.config import CheckConfig
 from ..core.exploration import Exploration, explore_cases
 from ..core.files import refuse_existing
 from ..core.findings import Finding
+from ..core.settings import MOST_SEED
 from ..core.words import grouped
 from .console import complain, progress_shown, say
 from .settings_options import settings_options
@@ -23,7 +24,7 @@ def explore(
     config: CheckConfig,
     output: Annotated[Path | None, typer.Option(help="Folder for tables, figures and report.html.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output of an earlier run.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Start of the random draw of slices to show.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Start of the random draw of slices to show.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in a data set and what is odd about it, and draw it."""

@@ -9,10 +9,9 @@ import typer
 from ..core.cases import find_cases
 from ..core.config import DoubtConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
-from ..core.workspaces import Workspace, default_workspace
 from .console import complain, progress_shown, say
 from .outputs import check_output
-from .queue import AsJson, Corrections, Output, Overwrite, Source, complain_of, keep, table_of
+from .queue import AsJson, Corrections, Output, Overwrite, Source, complain_of, keep, table_of, workspace_of
 from .settings_options import settings_options
 
 
@@ -34,8 +33,8 @@ def label_errors(
 ) -> None:
     """List the slices where a model that has not seen them is sure that the manual mask is wrong."""
     check_output(output, overwrite=overwrite)
-    workspace = Workspace(corrections) if corrections else default_workspace(folder)
     cases = find_cases(folder)
+    workspace = workspace_of(corrections, folder, cases)
     from ..core.label_errors import find_label_errors
     from ..core.models import load_model
 

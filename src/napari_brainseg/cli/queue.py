@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ..core.cases import find_cases
+from ..core.cases import Case, find_cases
 from ..core.config import QueueConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.queues import QueueItem, write_queue
-from ..core.workspaces import Workspace, default_workspace
+from ..core.workspaces import Workspace, check_workspace, default_workspace
 from .console import complain, name_failed, progress_shown, say
 from .outputs import check_output
 from .settings_options import settings_options
@@ -39,8 +39,8 @@ def queue(
 ) -> None:
     """Say which slices to correct next, and why."""
     check_output(output, overwrite=overwrite)
-    workspace = Workspace(corrections) if corrections else default_workspace(folder)
     cases = find_cases(folder)
+    workspace = workspace_of(corrections, folder, cases)
     from ..core.models import load_model
     from ..core.queue_search import find_queue
 
@@ -54,6 +54,13 @@ def queue(
     else:
         say(table_of(found.items))
     complain_of(found.failed, found.cases)
+
+
+def workspace_of(corrections: Path | None, folder: Path, cases: list[Case]) -> Workspace:
+    """The workspace that was named, which must be apart from the data, else the one beside them."""
+    if corrections:
+        check_workspace(corrections, cases)
+    return Workspace(corrections) if corrections else default_workspace(folder)
 
 
 def keep(items: list[QueueItem], output: Path | None, workspace: Workspace | None) -> None:

@@ -11,8 +11,6 @@ from ..core.evaluation import POOR_DICE, CaseScores, pair_masks, score_cases
 from ..core.files import refuse_existing
 from ..core.progress import OnProgress
 from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreReport, report_scores
-from ..core.report_pages import main_figures
-from ..core.reports import SCORE_FILES, write_score_report
 from ..core.score_tables import figure_of, figure_title, shown
 from ..core.words import counted, few
 from .console import complain, name_failed, progress_shown, say
@@ -31,6 +29,8 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare masks with references, case by case, and say what they are worth together."""
+    from ..core.reports import SCORE_FILES, write_score_report  # loads matplotlib
+
     if output and not overwrite:
         refuse_existing(output, SCORE_FILES)
     with progress_shown() as on_progress:
@@ -81,6 +81,8 @@ def tell_seen(predictions: PredictionReport) -> None:
 
 
 def _table(report: ScoreReport, cases: Sequence[CaseScores]) -> str:
+    from ..core.report_pages import main_figures
+
     summary = report.predictions.summary
     columns = [
         Column(figure_title(key), key, [figure_of(case.scores, key) for case in cases], summary.figures[key])

@@ -1,7 +1,6 @@
 """``brainseg segment``: cases to masks."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,19 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.cases import Case, find_cases
+from ..core.cases import RESULT_FILE, Case, find_cases
 from ..core.config import PostprocessConfig, SegmentConfig
 from ..core.masks import MaskFormat
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.results import SegmentationResult, write_segmentation
 from ..core.volumes import Spacing, Volume, read_volume
 from .console import complain, name_failed, progress_shown, say
+from .outputs import refuse_data
 from .settings_options import settings_options
 
 
 def _positive(spacing: Spacing | None) -> Spacing | None:
-    if spacing and not all(0 < size < math.inf for size in spacing):
-        raise typer.BadParameter(f"{' '.join(map(str, spacing))} is not three positive numbers in mm: Z, Y and X")
+    if spacing and not all(0.001 <= size <= 1000 for size in spacing):
+        sizes = " ".join(map(str, spacing))
+        raise typer.BadParameter(f"{sizes} is not three positive numbers from 0.001 to 1000 mm: Z, Y and X")
     return spacing
 
 
@@ -45,6 +46,7 @@ def segment(
     cases, failed = _find_all(inputs)
     if twice := [name for name, times in Counter(case.name for case in cases).items() if times > 1]:
         raise ValueError(f"two cases are called {twice[0]}: their results would be written to the same folder")
+    refuse_data(cases, output)
     if not overwrite:
         _refuse_existing(cases, output)
     from ..core.models import load_model
@@ -65,6 +67,8 @@ def segment(
                 failed[case.name] = str(error)
                 continue
             done.append(result)
+            for problem in case.problems:
+                complain(f"{case.name}: {problem}")
             if not as_json:
                 say(_line(result))
     if as_json:
@@ -91,8 +95,10 @@ def _find_all(inputs: Sequence[Path]) -> tuple[list[Case], dict[str, str]]:
 def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
     for case in cases:
         folder = output / case.name
-        if folder.is_dir() and any(folder.iterdir()):
+        if (folder / RESULT_FILE).exists():
             raise FileExistsError(f"{folder} holds results already; choose another --output or give --overwrite")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} holds files that are no results; choose another --output")
 
 
 def read_ahead(cases: Sequence[Case], spacing: Spacing | None = None) -> Iterator[tuple[Case, Volume | str]]:

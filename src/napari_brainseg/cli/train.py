@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from ..core.cases import Case, find_cases
+from ..core.cases import WORKSPACE_FILE, Case, find_cases
 from ..core.config import AugmentationConfig, AugmentationName, ModelConfig, TrainConfig
 from ..core.corrections import with_corrections
 from ..core.durations import in_words
@@ -30,6 +30,7 @@ from ..core.splits import (
 )
 from ..core.words import counted
 from ..core.workspaces import Workspace
+from . import INTERRUPTED
 from .console import complain, progress_shown, say
 from .interrupts import gentle_interrupts, saying_so
 from .plans import say_plan
@@ -38,7 +39,7 @@ from .settings_options import checked, settings_options
 if TYPE_CHECKING:  # it loads torch
     from ..core.training_plans import TrainingPlan
 
-_INTERRUPTED = 130
+_YEAR = 365 * 24 * 60
 
 
 @settings_options(changes=AugmentationConfig, typed=(ModelConfig, TrainConfig))
@@ -67,7 +68,9 @@ def train(
     ] = VALIDATION_SHARE,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, help="About how long it may take: as many epochs as end within, instead of --epochs."),
+        typer.Option(
+            min=0.1, max=_YEAR, help="About how long it may take: as many epochs as end within, instead of --epochs."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
     dry_run: Annotated[
@@ -78,10 +81,13 @@ def train(
     """Train a network, split by patient, and write a model folder."""
     if minutes:
         _check_minutes(typed)
+    if as_json and not dry_run:
+        raise typer.BadParameter("--json was given without --dry-run: a training itself is told in words")
     before = read_run(output) if resume else None
     if resume and before is None:
         raise ValueError(f"{output} holds no run to resume")
     parent = parent or (before.parent if before else None)
+    workspace = _workspace(corrections, before)
     old = read_model_info(parent) if parent else None
     model, training = _settings(before, old, config, typed)
     if augmentation or changes:
@@ -89,7 +95,7 @@ def train(
         training = training.changed({"augmentation": checked(AugmentationConfig, {**base, **changes})})
     with progress_shown() as on_progress:
         found = find_cases(folder, on_progress=on_progress)
-        usable = _usable(with_corrections(found, Workspace(corrections)) if corrections else found)
+        usable = _usable(with_corrections(found, workspace) if workspace else found)
     if not usable:
         raise ValueError(f"{folder} holds no case that can be trained on")
     if before:
@@ -100,7 +106,7 @@ def train(
     complain(f"{len(sides[0])} case{plural} to train on, {len(sides[1])} to validate on")
     if worth := worth_of(case.name for case in sides[1]):
         complain(worth)
-    if corrections:
+    if workspace:
         complain(share_of_corrections(*sides))
         if old:
             complain(worth_of_rehearsal(sides[0], old))
@@ -123,16 +129,17 @@ def train(
                 training,
                 parent=parent,
                 resume=resume,
+                corrections=workspace.folder if workspace else None,
                 command=call.obj,
                 on_progress=saying_so(interrupts, on_progress),
             )
     except Cancelled as stop:
         complain(str(stop))
-        raise typer.Exit(_INTERRUPTED) from stop
+        raise typer.Exit(INTERRUPTED) from stop
     _say_scores(trained.info, output)
     if interrupts.asked:
         complain("--resume goes on where it was stopped")
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _settings(
@@ -155,6 +162,23 @@ def _settings(
         for group in (ModelConfig, TrainConfig)
     ]
     return checked(ModelConfig, both[0] | flags[0]), checked(TrainConfig, both[1] | flags[1])
+
+
+def _workspace(asked: Path | None, before: Run | None) -> Workspace | None:
+    """The workspace that was asked for, else that of a run to resume."""
+    if asked:
+        if not Workspace(asked).is_there:
+            raise ValueError(f"{asked} is no workspace of corrections: it holds no {WORKSPACE_FILE}")
+        return Workspace(asked)
+    if before is None or before.corrections is None:
+        return None
+    workspace = Workspace(Path(before.corrections))
+    if not workspace.is_there:
+        raise ValueError(
+            f"the run to resume learns from the corrections in {workspace.folder}, which are not there any more: say "
+            "with --corrections where they are"
+        )
+    return workspace
 
 
 def _usable(cases: Sequence[Case]) -> list[Case]:

@@ -79,7 +79,7 @@ class AugmentationConfig(Settings):
             return values
         given = dict(values)
         name = given.pop("preset")
-        if name not in AUGMENTATIONS:
+        if name not in list(AUGMENTATIONS):  # it may be anything, even what has no hash
             raise ValueError(f"there is no augmentation {name!r}: allowed are {', '.join(AUGMENTATIONS)}")
         return {**AUGMENTATIONS[name], **given}
 

@@ -54,17 +54,21 @@ def load_checkpoint(folder: Path, averaged: nn.Module, teach: TrainingStep, gene
     Raises
     ------
     ValueError
-        If the file is damaged.
+        If the file is damaged, or no checkpoint of this network.
     """
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         return Checkpoint()
     try:
-        with safe_open(path, "pt") as file:
-            state = Checkpoint.model_validate_json(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except SafetensorError as error:
+        return _load(path, averaged, teach, generator)
+    except (SafetensorError, ValueError, LookupError) as error:
         raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
+
+
+def _load(path: Path, averaged: nn.Module, teach: TrainingStep, generator: Generator) -> Checkpoint:
+    with safe_open(path, "pt") as file:
+        state = Checkpoint.model_validate_json((file.metadata() or {})["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}, "random": {}}
     for name, tensor in tensors.items():
         part, rest = name.split(".", 1)

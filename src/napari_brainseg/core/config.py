@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 from .augmentation_config import AUGMENTATIONS as AUGMENTATIONS
 from .augmentation_config import AugmentationConfig as AugmentationConfig
 from .augmentation_config import AugmentationName as AugmentationName
-from .settings import Probability, Settings
+from .settings import Probability, Seed, Settings, Threads
 
 FLAIR = "FLAIR"
 CHANNELS = ("pre-contrast", FLAIR, "post-contrast")
@@ -138,7 +138,7 @@ class SegmentConfig(Settings):
         False, title="Flip test", description="Average with the prediction on the mirrored image (twice the time)."
     )
     batch_size: int = Field(8, ge=1, le=256, title="Batch size", description="Slices sent through the network at once.")
-    threads: int = Field(0, ge=0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
+    threads: Threads = Field(0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
 
 
 class ScoreConfig(Settings):
@@ -165,7 +165,7 @@ class QueueConfig(Settings):
     spread: Probability = Field(
         0.5, title="Spread", description="Combined order: how much a patient counts less for each slice chosen of it."
     )
-    seed: int = Field(0, ge=0, title="Seed", description="Start of the random order.")
+    seed: Seed = Field(0, title="Seed", description="Start of the random order.")
 
 
 class CheckConfig(Settings):
@@ -214,7 +214,7 @@ class ExplainConfig(Settings):
         title="Noise",
         description="SmoothGrad: SD of the noise, as a share of the range of intensities.",
     )
-    seed: int = Field(0, ge=0, title="Seed", description="SmoothGrad: start of the noise.")
+    seed: Seed = Field(0, title="Seed", description="SmoothGrad: start of the noise.")
 
 
 class DoubtConfig(Settings):
@@ -331,8 +331,8 @@ class TrainConfig(Settings):
         False, title="TensorBoard", description="Also write logs for TensorBoard, which must be installed."
     )
     device: DeviceName = Field("auto", title="Device", description="Where to compute; auto takes the fastest.")
-    threads: int = Field(0, ge=0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
-    seed: int = Field(0, ge=0, title="Seed", description="Start of every random draw.")
+    threads: Threads = Field(0, title="CPU threads", description="Threads to compute with; 0 lets PyTorch choose.")
+    seed: Seed = Field(0, title="Seed", description="Start of every random draw.")
     augmentation: AugmentationConfig = Field(AugmentationConfig(), title="Augmentation")
 
     @classmethod

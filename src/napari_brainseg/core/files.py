@@ -1,5 +1,7 @@
 """Files that are either whole or not there."""
 
+import errno
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -9,6 +11,9 @@ from uuid import uuid4
 
 _TRIES, _PAUSE = 20, 0.05
 """Windows does not replace a file while somebody reads it, which takes a moment; after a second it is not that."""
+
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""All that NumPy says of a full disk."""
 
 
 @contextmanager
@@ -27,9 +32,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _move(temporary, path)
     except OSError as error:
         is_ours = error.filename in (None, temporary, str(temporary))  # a full disk has no file name
-        if error.strerror is None or not is_ours:
+        reason = os.strerror(errno.ENOSPC) if _SHORT_WRITE.fullmatch(str(error)) else error.strerror
+        if reason is None or not is_ours:
             raise
-        raise type(error)(f"{path} cannot be written: {error.strerror.lower()}") from error
+        raise type(error)(f"{path} cannot be written: {reason.lower()}") from error
     finally:
         with suppress(OSError):  # what went wrong before is what matters
             temporary.unlink()

@@ -221,11 +221,7 @@ def write_mask(
     """
     binary = _of_volume(mask, volume)
     folder = Path(folder)
-    name = file_name(volume.name)
-    if format == "kaggle":
-        paths = [folder / slice_mask_name(volume.name, number) for number in volume.slice_numbers]
-    else:
-        paths = [folder / f"{name}_mask{'.tif' if format == 'tiff' else '.nii.gz'}"]
+    paths = mask_paths(folder, volume, format)
     if not overwrite:
         refuse_existing(folder, [path.name for path in paths])
     folder.mkdir(parents=True, exist_ok=True)
@@ -235,6 +231,13 @@ def write_mask(
         for path, plane in zip(paths, binary, strict=True):
             write_slice_mask(moved_together.enter_context(atomic_path(path)), plane)
     return paths
+
+
+def mask_paths(folder: Path, volume: Volume, format: MaskFormat) -> list[Path]:
+    """Files that `write_mask` writes."""
+    if format == "kaggle":
+        return [folder / slice_mask_name(volume.name, number) for number in volume.slice_numbers]
+    return [folder / f"{file_name(volume.name)}_mask{'.tif' if format == 'tiff' else '.nii.gz'}"]
 
 
 def slice_mask_name(case: str, number: int) -> str:

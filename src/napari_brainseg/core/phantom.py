@@ -11,6 +11,7 @@ import tifffile
 from scipy import ndimage
 
 from .config import CHANNELS, FLAIR
+from .files import atomic_path
 from .masks import Mask, write_mask
 from .volumes import Array, Volume, volume_of_array
 
@@ -126,8 +127,8 @@ def write_phantom_cases(
                 unfinished = Path(temporary) / case.name
                 write_mask(mask, unfinished, volume)
                 for number, plane in zip(volume.slice_numbers, volume.array, strict=True):
-                    file = unfinished / f"{case.name}_{number}.tif"
-                    tifffile.imwrite(file, plane, photometric="rgb", metadata=None)
+                    with atomic_path(unfinished / f"{case.name}_{number}.tif") as file:
+                        tifffile.imwrite(file, plane, photometric="rgb", metadata=None)
                 unfinished.rename(target)
         written.append(target)
     return written

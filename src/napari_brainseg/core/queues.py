@@ -126,8 +126,9 @@ class _QueueFile(Settings):
 
 
 def write_queue(path: Path | str, items: Sequence[QueueItem]) -> None:
-    """Write a queue as JSON, in its order; a file that is there is replaced."""
+    """Write a queue as JSON, in its order; a file that is there is replaced, and its folder is made if needed."""
     content = _QueueFile(items=tuple(items))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_text(Path(path), content.model_dump_json(indent=1) + "\n")
 
 

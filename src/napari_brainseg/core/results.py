@@ -9,7 +9,7 @@ from pydantic import Field
 from .cases import RESULT_FILE
 from .config import PostprocessConfig, SegmentConfig
 from .files import refuse_existing, write_text
-from .masks import Mask, MaskFormat, slice_areas, write_mask
+from .masks import Mask, MaskFormat, mask_paths, slice_areas, write_mask
 from .settings import Settings
 from .volumes import Volume
 
@@ -87,12 +87,19 @@ def write_segmentation(
     Raises
     ------
     FileExistsError
-        If one of the files is there already and `overwrite` is not set; nothing is written then.
+        If one of the files is there already and `overwrite` is not set, or no ``segmentation.json`` there lists it as
+        the mask of a former segmentation, for then it may be a manual one; nothing is written then.
     """
     folder = Path(folder)
     if not overwrite:
         refuse_existing(folder, [RESULT_FILE])
     former = _written_before(folder)
+    for path in mask_paths(folder, volume, format):
+        if path not in former and path.exists():
+            raise FileExistsError(
+                f"{path} exists already and is not the mask of a former segmentation, so it is never replaced; "
+                "choose another folder"
+            )
     written = write_mask(segmentation.mask, folder, volume, format=format, overwrite=overwrite)
     for path in former - set(written):  # a mask in another format would pass for this one
         path.unlink(missing_ok=True)
@@ -113,9 +120,12 @@ def write_segmentation(
 
 
 def _written_before(folder: Path) -> set[Path]:
-    """Mask files that an earlier segmentation of the case wrote, as far as it says so."""
-    try:
-        content = SegmentationResult.model_validate_json((folder / RESULT_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+    """Mask files that an earlier segmentation of the case says it wrote."""
+    path = folder / RESULT_FILE
+    if not path.exists():
         return set()
+    try:
+        content = SegmentationResult.model_validate_json(path.read_text("utf-8"))
+    except ValueError as error:
+        raise FileExistsError(f"{path} is no record of a segmentation, so it is never replaced") from error
     return {folder / Path(name).name for name in content.files}

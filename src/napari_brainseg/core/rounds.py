@@ -8,7 +8,6 @@ from statistics import fmean
 
 from pydantic import Field
 
-from .cases import WORKSPACE_FILE
 from .durations import now
 from .files import write_text
 from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info
@@ -143,8 +142,7 @@ def workspace_of(run: Path) -> Workspace | None:
     """The workspace that a run belongs to, None if it stands elsewhere."""
     run = Path(os.path.abspath(run))
     workspace = Workspace(run.parent.parent)
-    is_ours = run.parent == workspace.runs and (workspace.folder / WORKSPACE_FILE).is_file()
-    return workspace if is_ours else None
+    return workspace if run.parent == workspace.runs and workspace.is_there else None
 
 
 def name_models(workspace: Workspace) -> dict[str, str]:

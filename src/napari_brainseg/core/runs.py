@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import psutil
 from filelock import FileLock, Timeout
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from .config import ModelConfig, TrainConfig
 from .durations import now
@@ -53,6 +53,7 @@ class Run(Settings):
     validation_cases: tuple[str, ...]
     parent_sha256: str | None = None
     parent: str | None = Field(None, description="The model to start from, as it was given.")
+    corrections: str | None = Field(None, description="The workspace whose corrections are learned from.")
     command: str = ""
     directory: str = Field("", description="Where the command was given, which its relative paths start from.")
 
@@ -81,6 +82,8 @@ class RunState(Settings):
 
 class EpochRow(Settings):
     """A row of ``history.csv``; what was not measured is None."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # a validation loss may be; that ends no training
 
     epoch: int
     seconds: float
@@ -207,14 +210,22 @@ def is_stop_asked(folder: Path | str) -> bool:
 
 
 def read_history(folder: Path | str) -> list[EpochRow]:
-    """All epochs of a run that ended, none where there is no history yet."""
+    """All epochs of a run that ended, none where there is no history yet.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
     path = Path(folder) / HISTORY_FILE
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            EpochRow.model_validate({key: text or None for key, text in row.items()}) for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{str(key): text or None for key, text in row.items()} for row in csv.DictReader(file)]
+        return [EpochRow.model_validate(row) for row in rows]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged: it is no history of a run; take it away to go on without it") from error
 
 
 def add_epoch(folder: Path, row: EpochRow) -> None:

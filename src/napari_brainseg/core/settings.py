@@ -18,11 +18,18 @@ Range = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_asc
 PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
+MOST_SEED = 2**32 - 1
+"""The largest that every generator of random numbers takes."""
+
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Threads = Annotated[int, Field(ge=0, le=512)]
+"""Far more end the process."""
+
 
 class Settings(BaseModel):
-    """A frozen group of settings that refuses names it does not know."""
+    """A frozen group of settings that refuses names it does not know, and numbers that are none or infinite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """Return the same settings with some fields changed, all of them checked.

@@ -33,10 +33,12 @@ def read_settings(path: Path) -> Changes:
     content = _parse(path)
     found: Changes = {"model": {}, "training": {}}
     if found.keys() & content.keys():
+        if beside := [name for name in content if _is_field(name)]:
+            raise ValueError(f"{path}: {beside[0]} stands beside the sections; allowed is to put it under one of them")
         found = {section: _as_mapping(path, content.get(section) or {}) for section in found}
     else:
         for name, value in content.items():
-            field = str(name).replace("-", "_")
+            field = _field(name)
             found[_section_of(path, field)][field] = value
     for section, group in _SECTIONS.items():
         for name in found[section]:
@@ -49,8 +51,8 @@ def read_settings(path: Path) -> Changes:
 def _parse(path: Path) -> dict[str, Any]:
     if path.suffix.lower() not in (".json", ".yaml", ".yml"):
         raise ValueError(f"{path} is neither YAML nor JSON by its name; allowed are .yaml, .yml and .json")
-    text = path.read_text("utf-8")
     try:
+        text = path.read_text("utf-8")
         content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
@@ -61,6 +63,14 @@ def _as_mapping(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds no settings; allowed are lines like 'epochs: 10'")
     return dict(content)
+
+
+def _field(name: Any) -> str:
+    return str(name).replace("-", "_")
+
+
+def _is_field(name: Any) -> bool:
+    return any(_field(name) in group.model_fields for group in _SECTIONS.values())
 
 
 def _section_of(path: Path, name: str) -> str:

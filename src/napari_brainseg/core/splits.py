@@ -129,7 +129,8 @@ def reference_split(cases: Sequence[Case]) -> Sides:
 
 
 def write_folds(path: Path, folds: Sequence[Sequence[str]]) -> None:
-    """Write lists of case names as `read_folds` reads them."""
+    """Write lists of case names as `read_folds` reads them; the folder is made if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({"folds": [list(names) for names in folds]}, indent=1) + "\n")
 
 

@@ -46,6 +46,7 @@ def train(
     *,
     parent: str | Path | None = None,
     resume: bool = False,
+    corrections: Path | str | None = None,
     command: str = "",
     on_progress: OnProgress = ignore_progress,
 ) -> TrainedModel:
@@ -71,6 +72,8 @@ def train(
     resume : bool
         Go on with the run in `output`, after the last step that was saved. The result is that of a run never
         interrupted. Settings that are not given are those of the run.
+    corrections : Path or str, optional
+        The workspace that the corrections of the cases come from, recorded for whoever resumes the run.
     command : str
         Recorded in the model.
     on_progress : callable
@@ -105,7 +108,12 @@ def train(
     config = config or TrainConfig.default(fine_tunes=parent is not None)
     start = load_model(parent) if parent else None
     run = checked_run(train_cases, validation_cases, model, config, start.info if start else None).model_copy(
-        update={"parent": _place_of(parent) if parent else None, "command": command, "directory": str(Path.cwd())}
+        update={
+            "parent": _place_of(parent) if parent else None,
+            "corrections": os.path.abspath(corrections) if corrections else None,
+            "command": command,
+            "directory": str(Path.cwd()),
+        }
     )
     check_folder(output, run, before)
     device = choose_training_device(config.device, config.threads, config.precision)

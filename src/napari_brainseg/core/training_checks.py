@@ -7,7 +7,7 @@ from typing import Any
 from .cases import Case, patient_of
 from .config import ModelConfig, TrainConfig
 from .model_folders import INFO_FILE, ModelInfo
-from .runs import RUN_FILE, UNDER_WAY, Run, in_use, read_state
+from .runs import CHECKPOINT_FILE, RUN_FILE, UNDER_WAY, Run, in_use, read_history, read_state
 from .tensorboards import check_tensorboard
 
 _WHERE = {"device", "threads", "precision", "cache", "tensorboard"}
@@ -83,13 +83,19 @@ def check_folder(output: Path, run: Run, before: Run | None) -> None:
     OSError
         If another process is at it.
     ValueError
-        If the one to be resumed is another.
+        If the one to be resumed is another, or what it left is damaged.
     """
     if before:
         if _what(before) != _what(run):
             raise ValueError(
                 f"{output / RUN_FILE} describes a run with other cases or settings; resume with the same ones"
             )
+        if (output / INFO_FILE).exists() and not (output / CHECKPOINT_FILE).exists():  # it would begin anew
+            raise ValueError(
+                f"{output / CHECKPOINT_FILE} is not there any more, so the run cannot be resumed, and its model stays; "
+                "train anew into another folder"
+            )
+        read_history(output)  # rather now than after an epoch
     elif existing := [name for name in (INFO_FILE, RUN_FILE) if (output / name).exists()]:
         if (state := read_state(output)) and state.status in UNDER_WAY:
             raise in_use(output)
@@ -98,4 +104,5 @@ def check_folder(output: Path, run: Run, before: Run | None) -> None:
 
 def _what(run: Run) -> dict[str, Any]:
     """All that decides the result of a run."""
-    return run.model_dump(exclude={"training": _WHERE, "parent": True, "command": True, "directory": True})
+    places = dict.fromkeys(("parent", "corrections", "command", "directory"), True)
+    return run.model_dump(exclude={"training": _WHERE, **places})

@@ -29,6 +29,11 @@ class Workspace:
 
     folder: Path
 
+    @property
+    def is_there(self) -> bool:
+        """Whether something was written here as into a workspace."""
+        return (self.folder / WORKSPACE_FILE).is_file()
+
     def corrections(self, case: str) -> Path:
         """Folder of a case's corrected masks, one file per slice."""
         return self.folder / CORRECTIONS_FOLDER / file_name(case)
@@ -91,17 +96,30 @@ def default_workspace(data: Path | str) -> Workspace:
 
 
 def check_workspace(folder: Path, cases: Sequence[Case]) -> None:
-    """Refuse a folder inside that of a case, where corrections would be taken for part of the data.
+    """Refuse a folder that is that of a case, lies in it or holds it: corrections would pass for data, or hide it.
 
     Raises
     ------
     ValueError
         If it is one.
     """
-    place = Path(os.path.abspath(folder))
+    if case := meeting(folder, cases):
+        raise ValueError(
+            f"{folder} {_relation(folder, case)} the folder of {case.name}; choose one outside the data, such as "
+            f"{default_workspace(case.folder.parent).folder}"
+        )
+
+
+def meeting(folder: Path, cases: Sequence[Case]) -> Case | None:
+    """The first case whose folder is this one, or holds it, or lies in it; None if what is written here is apart."""
+    place = folder.resolve()
     for case in cases:
-        if case.layout == "slices" and Path(os.path.abspath(case.folder)) in (place, *place.parents):
-            raise ValueError(
-                f"{folder} lies in the folder of {case.name}; choose one outside the data, such as "
-                f"{default_workspace(case.folder.parent).folder}"
-            )
+        home = case.folder.resolve()
+        if place in (home, *home.parents) or (case.layout == "slices" and home in place.parents):
+            return case
+    return None
+
+
+def _relation(folder: Path, case: Case) -> str:
+    place, home = folder.resolve(), case.folder.resolve()
+    return "is" if place == home else "holds" if place in home.parents else "lies in"

@@ -89,7 +89,7 @@ def _control(name: str, field: FieldInfo) -> Any:
     for constraint in field.metadata:
         for bound, option in _BOUNDS.items():
             if (limit := getattr(constraint, bound, None)) is not None:
-                options[option] = limit
+                options[option] = min(limit, _BIGGEST)
     if get_args(field.annotation)[1:] == (...,):  # as many numbers as one likes: no row of boxes, but (24, 48, 96)
         options["widget_type"] = LiteralEvalLineEdit
     control: Any = create_widget(annotation=field.annotation, name=name, label=field.title, options=options)
