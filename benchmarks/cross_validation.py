@@ -2,10 +2,11 @@
 
     python benchmarks/cross_validation.py DATA_SET_FOLDER FOLDS.json WORK_FOLDER RECIPE... [--folds 0 1] [--help]
 
-A recipe is a name in the table below: what it changes of the settings that all share. Each run is a `brainseg train`
-of its own in WORK_FOLDER/RECIPE/fold-K (`all` for a model of all cases): one that was killed is resumed, one that has
-ended is left alone. --report prints what is there, one row per recipe, ready for a document. Dice is that of each
-volume at the end of the training: no epoch is chosen by it, no case is left out, nothing is post-processed.
+A recipe is a name in the table below: what it changes of the settings that all share, and which other recipe's model
+of the same fold it starts from, if any. Each run is a `brainseg train` of its own in WORK_FOLDER/RECIPE/fold-K (`all`
+for a model of all cases): one that was killed is resumed, one that has ended is left alone. --report prints what is
+there, one row per recipe, ready for a document. Dice is that of each volume at the end of the training: no epoch is
+chosen by it, no case is left out, nothing is post-processed.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from napari_brainseg.core.runs import RUN_FILE
 SHARED = "--batch-size 32 --learning-rate 0.003 --validate-every 100000 --cache memory"
 SHORT = "--epochs 30"
 LONG = "--epochs 80 --ema 0.999"
+LONGER = "--epochs 40 --ema 0.999 --learning-rate 0.002"
 COURSE = "--epochs 15"
 WIDE = "--filters 32 --filters 64 --filters 128 --filters 256 --filters 320"
 FAST = "--stem 4 --filters 24 --filters 48 --filters 96 --filters 192"
@@ -38,6 +40,8 @@ RECIPES = {
     # the shipped one, and one in a fraction of its time
     "long-wide": f"{LONG} {WIDE}",
     "fast": f"{LONG} {FAST}",
+    "longer-wide": LONGER,
+    "fast-long": LONGER,
     # what course reports compare
     "unet": COURSE,
     "resunet": f"{COURSE} --network resunet",
@@ -51,14 +55,19 @@ RECIPES = {
     "loss-mse": f"{COURSE} --loss mse",
     "loss-bce": f"{COURSE} --loss bce",
 }
+GO_ON = {"longer-wide": "long-wide", "fast-long": "fast"}
+"""Recipes whose models start from those of another one."""
 
 
 def main() -> None:
     options = parse()
     if not options.report:
-        jobs = [(recipe, fold) for recipe in options.recipes for fold in options.folds]
-        with ThreadPoolExecutor(options.parallel) as workers:
-            list(workers.map(lambda job: run(options, *job), jobs))
+        later = [recipe for recipe in options.recipes if recipe in GO_ON]
+        first = dict.fromkeys(GO_ON.get(recipe, recipe) for recipe in options.recipes)
+        for recipes in (first, later):
+            jobs = [(recipe, fold) for recipe in recipes for fold in options.folds]
+            with ThreadPoolExecutor(options.parallel) as workers:
+                list(workers.map(lambda job: run(options, *job), jobs))
     report(options)
 
 
@@ -71,6 +80,8 @@ def run(options: argparse.Namespace, recipe: str, fold: str) -> None:
     side = ["--validation-share", "0"] if fold == "all" else ["--folds", options.folds_file, "--fold", fold]
     settings = [*SHARED.split(), *RECIPES[recipe].split(), "--device", options.device, "--threads", options.threads]
     settings += options.also.split()
+    if before := GO_ON.get(recipe):
+        settings += ["--from", place(options, before, fold)]
     again = ["--resume"] if (folder / RUN_FILE).exists() else []
     command = [sys.executable, "-m", "napari_brainseg", "train", options.data, "--output", folder, *settings]
     with told.open("a") as log:

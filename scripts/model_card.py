@@ -1,4 +1,4 @@
-"""Write the card of the shipped model, from its model.json, into its folder and into the documentation.
+"""Write the cards of the shipped models, from their model.json, into their folders and into the documentation.
 
 python scripts/model_card.py
 """
@@ -8,18 +8,16 @@ from pathlib import Path
 
 from napari_brainseg.core.cases import patient_of, site_of
 from napari_brainseg.core.evaluation import POOR_DICE, Summary
-from napari_brainseg.core.model_folders import DEFAULT_MODEL, ModelInfo, read_model_info
+from napari_brainseg.core.model_folders import DEFAULT_MODEL, ModelInfo, model_folder, read_model_info, shipped_models
 from napari_brainseg.core.score_tables import has_interval
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = ROOT / "src" / "napari_brainseg" / "models" / DEFAULT_MODEL
-PLACES = (SHIPPED / "README.md", ROOT / "docs" / "model-card.md")
 
 _CARD = """\
-# Card of the shipped model
+# Card of the model `{name}`
 
-Outlines low-grade glioma on MRI of the brain: `load_model("default")`, and what *Segment* uses. All figures on this
-card are made from `model.json` by `scripts/model_card.py`.
+Outlines low-grade glioma on MRI of the brain: `load_model("{name}")`, or *{name} (shipped)* in the Segment tab, {use}.
+All figures on this card are made from `model.json` by `scripts/model_card.py`.
 
 ## What it is for, and what not
 
@@ -48,7 +46,7 @@ in the same way without them speak for it: Dice per volume of {scored} cases tha
 left out, nothing cleaned up. In brackets the 95 % interval of the mean, by drawing patients with replacement.
 
 {table}
-
+{beside}
 {probability}
 
 ## Known failures
@@ -59,19 +57,17 @@ left out, nothing cleaned up. In brackets the 95 % interval of the mean, by draw
 - Large parts of a tumour that is hardly brighter than grey matter may be missed, and a small one altogether.
 - How much of the folded cortex around a tumour counts is a matter of taste, in the masks as well.
 - Scanners, sequences and stages of treatment that this collection does not have were not tested.
-
-![The worst unseen cases, where they are worst](https://raw.githubusercontent.com/napari-brainseg/napari-brainseg/main/docs/images/worst.png)
-
+{picture}
 The page on accuracy in the documentation (`docs/accuracy.md`) looks into them.
 
 ## How to make it again
 
-With the data set unpacked beside it, in one command:
+With the data set unpacked beside it:
 
 ```
-brainseg train kaggle_3m --config model.json --validation-share 0 --device auto --output again
+{make}
 ```
-{history}
+
 Models of folds are made with `--folds folds.json --fold 0` in place of `--validation-share 0`, and
 `python benchmarks/accuracy.py kaggle_3m FOLD_MODEL...` scores them and finds the temperature,
 {temperature:.2f} here, which a trained model does not have by itself. On another kind of processor the weights come out
@@ -79,25 +75,59 @@ a little different.
 """
 
 
+_USES = {DEFAULT_MODEL: "which begins with it", "fast": "for a computer on which `default` takes too long"}
+_PICTURE = """
+![The worst unseen cases, where they are worst](https://raw.githubusercontent.com/napari-brainseg/napari-brainseg/main/docs/images/worst.png)
+"""
+_MAKE = "brainseg train kaggle_3m --config model.json --validation-share 0 --device auto --output again"
+_GO_ON = """\
+python benchmarks/cross_validation.py kaggle_3m folds.json cv fast --folds all
+brainseg train kaggle_3m --config model.json --from cv/fast/all --validation-share 0 --device auto --output again"""
+
+
+def places(name: str) -> tuple[Path, Path]:
+    """Where people look for the card of a shipped model."""
+    page = "model-card.md" if name == DEFAULT_MODEL else f"model-card-{name}.md"
+    return model_folder(name) / "README.md", ROOT / "docs" / page
+
+
 def model_card(info: ModelInfo) -> str:
     """Everything that a person should know before they use the model."""
     dice = dict(sorted(info.recipe_dice.items(), key=lambda item: item[1]))
     poor = [f"{name} ({value:.2f})" for name, value in dice.items() if value < POOR_DICE]
+    is_default = info.name == DEFAULT_MODEL
     return _CARD.format(
+        name=info.name,
+        use=_USES[info.name],
+        picture=_PICTURE if is_default else "",
+        beside="" if is_default else _beside_default(info),
+        make=_GO_ON if info.lineage else _MAKE,
         cases=len(info.train_cases),
         scored=len(dice),
         table=_table(dice),
         temperature=info.temperature,
         probability=_say_of_probability(info.temperature),
         poor=f"Below {POOR_DICE}: {len(poor)} of {len(dice)} cases{': ' if poor else ''}{', '.join(poor)}.",
-        history="" if not info.provenance.parent_sha256 else "\nIt went on from another model, trained alike before.\n",
     )
 
 
-def write_cards(info: ModelInfo) -> None:
-    """Write the card wherever people look for it."""
-    for place in PLACES:
+def write_card(info: ModelInfo) -> None:
+    """Write the card of a shipped model wherever people look for it."""
+    for place in places(info.name):
         place.write_text(model_card(info), "utf-8")
+
+
+def _beside_default(info: ModelInfo) -> str:
+    """How far from the default model it is, on the cases that neither recipe had seen."""
+    others = read_model_info(DEFAULT_MODEL).recipe_dice
+    gains = {name: value - others[name] for name, value in info.recipe_dice.items() if name in others}
+    found = Summary.of(gains.values(), map(patient_of, gains))
+    assert found.interval
+    low, high = found.interval
+    return (
+        f"\nOn {len(gains)} of these cases the recipe of `default` was scored as well: this one is {found.mean:+.3f} "
+        f"[{low:+.3f}, {high:+.3f}]\nfrom it, case by case.\n"
+    )
 
 
 def _table(dice: Mapping[str, float]) -> str:
@@ -127,4 +157,5 @@ def _say_of_probability(temperature: float) -> str:
 
 
 if __name__ == "__main__":
-    write_cards(read_model_info(SHIPPED))
+    for shipped in shipped_models():
+        write_card(read_model_info(shipped))

@@ -1,4 +1,4 @@
-"""The card of the shipped model says what its model.json says."""
+"""The cards of the shipped models say what their model.json says."""
 
 import importlib
 from pathlib import Path
@@ -6,7 +6,7 @@ from statistics import fmean, median
 
 import pytest
 
-from napari_brainseg.core.model_folders import read_model_info
+from napari_brainseg.core.model_folders import DEFAULT_MODEL, read_model_info, shipped_models
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -17,14 +17,15 @@ def cards(monkeypatch):
     return importlib.import_module("model_card")
 
 
-def test_card_is_the_one_of_the_shipped_model(cards):
-    expected = cards.model_card(read_model_info(cards.SHIPPED))
-    for place in cards.PLACES:
+@pytest.mark.parametrize("name", shipped_models())
+def test_card_is_the_one_of_the_shipped_model(cards, name):
+    expected = cards.model_card(read_model_info(name))
+    for place in cards.places(name):
         assert place.read_text("utf-8") == expected, f"{place} is stale: run python scripts/model_card.py"
 
 
 def test_figures_are_those_of_the_scores(cards):
-    info = read_model_info(cards.SHIPPED)
+    info = read_model_info(DEFAULT_MODEL)
     dice = {f"TCGA_{site}_{number}_1": 0.5 + number / 20 for site in ("CS", "DU") for number in range(1, 7)}
     dice["TCGA_HT_1_1"] = 0.25
     values = list(dice.values())
@@ -43,7 +44,7 @@ def test_figures_are_those_of_the_scores(cards):
 
 
 def test_it_does_not_call_an_uncalibrated_probability_a_share(cards):
-    info = read_model_info(cards.SHIPPED).model_copy(update={"temperature": 1.0})
+    info = read_model_info(DEFAULT_MODEL).model_copy(update={"temperature": 1.0})
     card = cards.model_card(info)
 
     assert "take it for an order, not for a share of voxels" in card

@@ -103,14 +103,24 @@ def model_folder(name: str | Path) -> Path:
     FileNotFoundError
         If there is neither.
     """
-    shipped = Path(str(files("napari_brainseg").joinpath("models", str(name))))
-    is_bare = str(name) == Path(name).name  # a folder here that is called like a shipped model is ./NAME
-    for folder in (*([shipped] if is_bare else []), Path(name)):
+    shipped = [_shipped() / str(name)] if str(name) in shipped_models() else []  # a folder here is ./NAME
+    for folder in (*shipped, Path(name)):
         if (folder / INFO_FILE).is_file():
             return folder
+    allowed = ", ".join(map(repr, shipped_models()))
     raise FileNotFoundError(
-        f"{name} is not a model: allowed are {DEFAULT_MODEL!r} and a folder with {INFO_FILE} and {WEIGHTS_FILE}"
+        f"{name} is not a model: allowed are {allowed} and a folder with {INFO_FILE} and {WEIGHTS_FILE}"
     )
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models in the package, `DEFAULT_MODEL` first."""
+    names = (path.parent.name for path in _shipped().glob(f"*/{INFO_FILE}"))
+    return tuple(sorted(names, key=lambda name: (name != DEFAULT_MODEL, name)))
+
+
+def _shipped() -> Path:
+    return Path(str(files("napari_brainseg"))) / "models"
 
 
 def read_model_info(name: str | Path) -> ModelInfo:

@@ -22,7 +22,7 @@ from .evaluation import (
     summarise_scores,
 )
 from .metrics import EMPTY_POLICIES, FIGURES
-from .model_folders import DEFAULT_MODEL, ModelInfo, read_model_info
+from .model_folders import ModelInfo, read_model_info, shipped_models
 from .results import SegmentationResult
 from .score_tables import Row, case_row, has_interval
 from .settings import Settings
@@ -194,7 +194,8 @@ def _circumstances(references: Path | str, config: ScoreConfig, command: str) ->
 
 
 def _models_used(scored: ScoredPredictions) -> tuple[ModelUsed, ...]:
-    known = {info.provenance.weights_sha256: info for info in (read_model_info(DEFAULT_MODEL), *scored.models)}
+    infos = (*map(read_model_info, shipped_models()), *scored.models)
+    known = {info.provenance.weights_sha256: info for info in infos}
     pairs = scored.pairs
     made: dict[tuple[str, str], list[str]] = {}
     for case in scored.cases:

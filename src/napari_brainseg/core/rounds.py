@@ -10,7 +10,7 @@ from pydantic import Field
 
 from .durations import now
 from .files import write_text
-from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info
+from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info, shipped_models
 from .settings import Settings, read_versioned
 from .workspaces import Workspace
 
@@ -148,7 +148,7 @@ def workspace_of(run: Path) -> Workspace | None:
 def name_models(workspace: Workspace) -> dict[str, str]:
     """Names of the models that are known here, by the SHA-256 of their weights."""
     adopted = {adoption.weights_sha256: Path(adoption.model).name for adoption in read_adoptions(workspace)}
-    shipped = {read_model_info(DEFAULT_MODEL).provenance.weights_sha256: DEFAULT_MODEL}
+    shipped = {read_model_info(name).provenance.weights_sha256: name for name in shipped_models()}
     return shipped | adopted | {r.info.provenance.weights_sha256: r.folder.name for r in find_rounds(workspace)}
 
 
@@ -181,7 +181,7 @@ def _mean(values: Collection[float]) -> float | None:
 
 def _adopt(workspace: Workspace, model: str, *, is_back: bool) -> Adoption:
     sha = read_model_info(model).provenance.weights_sha256
-    if Path(model).is_dir() and model != DEFAULT_MODEL:
+    if Path(model).is_dir() and model not in shipped_models():
         path, home = (Path(os.path.abspath(place)) for place in (model, workspace.folder))
         model = path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path)
     with workspace.locked("models"):
@@ -194,4 +194,4 @@ def _adopt(workspace: Workspace, model: str, *, is_back: bool) -> Adoption:
 
 def _place(workspace: Workspace, model: str) -> str:
     """Where a model is that was noted relative to the workspace."""
-    return model if model == DEFAULT_MODEL else str(workspace.folder / model)
+    return model if model in shipped_models() else str(workspace.folder / model)

@@ -8,7 +8,7 @@ from statistics import fmean
 from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import QFileDialog, QLabel
 
-from ..core.model_folders import DEFAULT_MODEL, ModelInfo, read_model_info
+from ..core.model_folders import DEFAULT_MODEL, ModelInfo, read_model_info, shipped_models
 from ..core.words import counted
 from .image_picker import offer
 from .preferences import preferences
@@ -60,7 +60,7 @@ class ModelPicker:
         else:
             self.name, self.is_by_hand = name, by_hand
             self._line.setText(_describe(self.info))
-            if name != DEFAULT_MODEL:
+            if name not in shipped_models():
                 others = [folder for folder in self._recent() if folder != name]
                 self._settings.setValue(_KEY, [name, *others][:_COUNT])
             self._on_change()
@@ -79,10 +79,10 @@ class ModelPicker:
 
     def refresh(self) -> None:
         """Offer what is there now."""
-        folders = self._recent()
-        if self.name not in (DEFAULT_MODEL, *folders):
+        shipped, folders = shipped_models(), self._recent()
+        if self.name not in (*shipped, *folders):
             folders = [self.name, *folders]
-        choices = [(f"{DEFAULT_MODEL} (shipped)", DEFAULT_MODEL), *_labelled(folders), (_CHOOSE, _CHOOSE)]
+        choices = [*((f"{name} (shipped)", name) for name in shipped), *_labelled(folders), (_CHOOSE, _CHOOSE)]
         offer(self._box, choices, self.name)
 
     def _recent(self) -> list[str]:
