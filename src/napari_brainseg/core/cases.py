@@ -2,18 +2,17 @@
 
 import os
 import re
-import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import tifffile
 from natsort import natsort_keygen, natsorted
 
 from .config import CHANNELS, FLAIR
 from .progress import OnProgress, Progress, ignore_progress
+from .tiffs import is_stack
 from .words import few
 
 Layout = Literal["slices", "stack", "nifti"]
@@ -288,27 +287,6 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
         remarks = tuple(Problem("other file", f"not part of the case: {file.name}") for file in strays)
         return [replace(cases[0], name=folder.name, problems=cases[0].problems + remarks)]
     return cases
-
-
-def is_stack(file: Path) -> bool:
-    """Whether a file is a TIFF of several slices; colours do not count, nor does one that cannot be read."""
-    try:
-        with tifffile.TiffFile(file) as tif:
-            return len(tif.pages) > 1 or not has_all_pages(tif) or len(tif.series[0].axes.replace("S", "")) > 2
-    except (OSError, ValueError, IndexError, struct.error):  # a broken slice is named when it is read
-        return False
-
-
-def has_all_pages(tif: tifffile.TiffFile) -> bool:
-    """Whether the last page says that none follows: tifffile passes over those that a truncated file has lost."""
-    if not len(tif.pages):
-        return False
-    form, file = tif.tiff, tif.filehandle
-    file.seek(tif.pages[-1].offset)
-    tags = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
-    file.seek(tags * form.tagsize, os.SEEK_CUR)
-    following = file.read(form.offsetsize)
-    return len(following) == form.offsetsize and not any(following)
 
 
 def _read_sequence(name: str) -> tuple[str, str]:

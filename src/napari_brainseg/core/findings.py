@@ -13,7 +13,8 @@ from scipy import ndimage
 from .cases import Case
 from .config import CHANNELS, FLAIR, CheckConfig
 from .masks import Mask, NotBinary, read_slice_mask
-from .volumes import Array, Volume, read_slice
+from .tiffs import read_slice
+from .volumes import Array, Volume
 from .words import counted, percent
 
 Severity = Literal["error", "warning", "note"]

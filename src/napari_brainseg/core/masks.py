@@ -15,17 +15,8 @@ from nibabel.affines import voxel_sizes
 
 from .cases import Case
 from .files import atomic_path, file_name, refuse_existing
-from .volumes import (
-    AXES,
-    Affine,
-    Array,
-    Spacing,
-    Volume,
-    oriented_affine,
-    read_nifti,
-    read_slice,
-    read_stack,
-)
+from .tiffs import read_slice, read_stack
+from .volumes import AXES, Affine, Array, Spacing, Volume, oriented_affine, read_nifti
 
 MaskFormat = Literal["kaggle", "tiff", "nifti"]
 Mask = npt.NDArray[np.uint8]

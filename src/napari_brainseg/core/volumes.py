@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import struct
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,26 +9,25 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
-from typing import Any, Literal
-from xml.etree import ElementTree
+from typing import Literal
 
-import imagecodecs
 import nibabel
 import numpy as np
 import numpy.typing as npt
-import tifffile
 from nibabel import orientations
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from .cases import Case, has_all_pages
+from .cases import Case
 from .config import CHANNELS, FLAIR
+from .tiffs import MOST_VALUES, read_slice, read_stack
+from .tiffs import Array as Array
+from .tiffs import Spacing as Spacing
+from .words import first_line
 
 SpacingSource = Literal["header", "user", "unknown"]
-Spacing = tuple[float, float, float]
-Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Affine = Float64Array
@@ -43,11 +41,6 @@ _SAMPLE = np.s_[:, ::16, ::4]
 """Sequences that agree in every sixteenth row and fourth column are one; two real ones differ nearly everywhere."""
 
 _AXIS_OF = {"L": "L", "R": "L", "P": "P", "A": "P", "S": "S", "I": "S"}
-_MILLIMETRES = {
-    **{"m": 1000.0, "cm": 10.0, "mm": 1.0, "nm": 1e-6, "inch": 25.4},
-    **dict.fromkeys(("um", "micron", "microns", "\u00b5m", "\u03bcm", "\\u00B5m"), 1e-3),
-}
-"""Units as ImageJ and OME spell them; ImageJ escapes its micro sign."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,21 +195,12 @@ def _same_as_flair(array: Array) -> tuple[bool, ...]:
     )
 
 
-def read_slice(file: Path) -> Array:
-    """Decode one small TIFF: imagecodecs skips the parsing that takes tifffile most of the time."""
-    try:
-        array: Array = imagecodecs.tiff_decode(file.read_bytes())
-    except (RuntimeError, ValueError, IndexError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as a TIFF image: {first_line(error)}") from error
-    if array.ndim == 3 and array.shape[-1] > 4:  # stored channel after channel, not pixel after pixel
-        array = np.moveaxis(array, 0, -1)
-    return array
-
-
 def _read_slices(files: Sequence[Path]) -> Array:
     """Slices in one array (Z, Y, X, 3)."""
     raw = read_slice(files[0])
     first = _with_three_channels(raw, files[0], axes=2)
+    if len(files) * first.size > MOST_VALUES:
+        raise ValueError(f"{files[0]} and {len(files) - 1} more of {first.shape} values are too many to be a case")
     stacked = np.empty((len(files), *first.shape), first.dtype)
     around = _bytes_around(raw, files[0]) if raw.shape == first.shape else None
     others = [at for at, file in enumerate(files) if not (around and _read_between(around, file, stacked[at]))]
@@ -256,52 +240,6 @@ def _read_between(around: tuple[bytes, bytes], file: Path, out: Array) -> bool:
         is_alike = opened.read(len(before)) == before and opened.readinto(out.data) == out.nbytes
         return is_alike and opened.read(len(after) + 1) == after
     return False
-
-
-def read_stack(file: Path) -> tuple[Array, Spacing | None]:
-    """(Z, Y, X) or (Z, Y, X, C) of a multi-page TIFF, and its voxel size if it states one."""
-    try:
-        with tifffile.TiffFile(file) as tif:
-            if not has_all_pages(tif):
-                raise ValueError("pages are missing at its end")
-            axes = tif.series[0].axes
-            pages = [series.asarray() for series in tif.series]
-            spacing = _tiff_spacing(tif)
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, RuntimeError, struct.error) as error:
-        raise ValueError(f"{file} cannot be read as a TIFF stack: {first_line(error)}") from error
-    if len({page.shape for page in pages}) > 1:
-        shapes = " and ".join(str(page.shape) for page in pages[:2])
-        raise ValueError(f"{file} holds images of different shapes, such as {shapes}; all slices must be alike")
-    array: Array = pages[0]
-    if len(pages) > 1:  # written one page after another
-        array, axes = np.stack(pages), "Z" + axes
-    for channel in "CS":  # ImageJ and OME keep channels as an axis of their own
-        if channel in axes:
-            array = np.moveaxis(array, axes.index(channel), -1)
-            axes = axes.replace(channel, "") + channel
-    return (array[None] if len(axes.rstrip("CS")) == 2 else array), spacing
-
-
-def _tiff_spacing(tif: tifffile.TiffFile) -> Spacing | None:
-    """Voxel size from OME's or ImageJ's metadata, None where a size or its unit is not stated."""
-    sizes: list[tuple[float, str]] = []
-    try:
-        if tif.ome_metadata:
-            pixels = ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
-            of = {} if pixels is None else pixels.attrib
-            sizes = [(float(of[f"PhysicalSize{a}"]), of.get(f"PhysicalSize{a}Unit", "um")) for a in "ZYX"]
-        elif meta := tif.imagej_metadata:
-            tags = tif.pages.first.tags
-            depth, unit = abs(float(meta["spacing"])), str(meta["unit"])
-            y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
-            sizes = [(depth, unit), (y[1] / y[0], unit), (x[1] / x[0], unit)]
-    except (KeyError, ValueError, ZeroDivisionError, ElementTree.ParseError):
-        return None
-    millimetres = [size * _MILLIMETRES.get(unit, 0) for size, unit in sizes]
-    if not millimetres or not all(0 < size < np.inf for size in millimetres):
-        return None
-    z, y, x = millimetres
-    return z, y, x
 
 
 def _with_three_channels(array: Array, source: Path | str, *, axes: int) -> Array:
@@ -380,8 +318,3 @@ def _read_nifti_volume(case: Case) -> Volume:
     array = _with_three_channels(array, case.images[0], axes=3)
     sizes = {_AXIS_OF[code]: float(size) for code, size in zip(stored, voxel_sizes(affine), strict=True)}
     return replace(_volume(case, array, (sizes["S"], sizes["P"], sizes["L"])), affine=affine, stored_axes=stored)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, as far as its first line; its kind where it says nothing."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

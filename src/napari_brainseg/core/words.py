@@ -22,3 +22,8 @@ def few(names: Iterable[str], most: int = 5) -> str:
     """The first of some names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, as far as its first line; its kind where it says nothing."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
