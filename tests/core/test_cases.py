@@ -345,6 +345,41 @@ def test_case_folder_without_permission_is_listed_with_the_reason(
     assert found[1].error == f"{tmp_path / 'set' / 'b'} may not be read: permission denied"
 
 
+@pytest.mark.parametrize("mode", [0o000, 0o600], ids=["nothing", "names alone"])
+def test_folder_that_this_user_may_not_enter_does_not_stop_the_others(touch: Touch, tmp_path: Path, mode: int) -> None:
+    touch("set/a", slices("a", (1,)))
+    closed = touch("set/b", slices("b", (1,)))
+    closed.chmod(mode)
+    try:
+        if os.access(closed, os.X_OK):
+            pytest.skip("this user may enter every folder")
+        found = find_cases(tmp_path / "set")
+    finally:
+        closed.chmod(0o700)
+    assert [(case.name, case.error) for case in found] == [
+        ("a", None),
+        ("b", f"{closed} may not be read: permission denied"),
+    ]
+
+
+def test_looking_into_a_folder_that_is_closed_does_not_stop_the_others(
+    touch: Touch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user who is not root meets it: to ask for a file in there is forbidden as well."""
+    touch("set/a", slices("a", (1,)))
+    closed = touch("set/b", slices("b", (1,)))
+    for module, name in ((os, "listdir"), (os, "stat")):
+        ask = getattr(module, name)
+
+        def guarded(path: Any, *args: Any, ask: Any = ask, name: str = name, **options: Any) -> Any:
+            if str(path).startswith(str(closed)) and (name == "listdir" or str(path) != str(closed)):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return ask(path, *args, **options)
+
+        monkeypatch.setattr(module, name, guarded)
+    assert [(case.name, case.error is None) for case in find_cases(tmp_path / "set")] == [("a", True), ("b", False)]
+
+
 @pytest.mark.parametrize(
     ("name", "patient", "site"),
     [

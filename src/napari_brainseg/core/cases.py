@@ -214,8 +214,7 @@ def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress = ign
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_file():
-        beside = [entry for entry in _entries(path.parent) if entry.is_file()]
-        near = _cases_of_files(path.parent, beside)
+        near = _cases_of_files(path.parent, filter(os.path.isfile, _entries(path.parent)))
         found = [case for case in near if path in case.images or ((case.error or results) and path in case.masks)]
     else:
         folders = _folders(path, results, on_progress)
@@ -230,33 +229,39 @@ def _folders(root: Path, results: bool, on_progress: OnProgress) -> Iterator[Pat
     for _ in range(_LEVELS):
         below: list[Path] = []
         for folder in sorted(level, key=Path.is_symlink):  # a folder rather than a link to it
-            is_result = folder != root and any((folder / name).exists() for name in (RESULT_FILE, WORKSPACE_FILE))
+            is_result = folder != root and not {RESULT_FILE, WORKSPACE_FILE}.isdisjoint(_names(folder))
             if (results or not is_result) and (real := folder.resolve()) not in seen:
                 seen.add(real)
                 on_progress(Progress("looking for cases", len(seen), known + len(below)))
                 yield folder
-                below += [entry for entry in _entries(folder) if entry.is_dir()]
+                below += [entry for entry in _entries(folder) if os.path.isdir(entry)]  # False where nobody may look
         level, known = below, known + len(below)
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Visible entries in natural order, none where the folder may not be read."""
+    """Visible entries in natural order."""
+    names = sorted(name for name in _names(folder) if not name.startswith("."))
+    return [folder / name for name in natsorted(names)]  # 1 and 01 are alike to it, so that sorting before tells them
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder, nothing where it may not be read."""
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        return os.listdir(folder)
     except PermissionError:
         return []
-    return [folder / name for name in natsorted(names)]  # 1 and 01 are alike to it, so that sorting before tells them
 
 
 def _cases_in(folder: Path, *, is_root: bool) -> list[Case]:
     try:
         os.listdir(folder)
+        os.stat(os.path.join(folder, "."))  # names may be read while files may not
     except PermissionError as error:
         reason = f"{folder} may not be read: permission denied"
         if is_root:
             raise PermissionError(reason) from error
         return [Case(folder.name, folder, "slices", error=reason)]
-    return _cases_of_files(folder, [entry for entry in _entries(folder) if entry.is_file()])
+    return _cases_of_files(folder, filter(os.path.isfile, _entries(folder)))
 
 
 def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:

@@ -1,6 +1,7 @@
 """What Kaggle's ``data.csv`` says of the patients: grade, histology, age and so on, as it stands there."""
 
 import csv
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ def find_patient_table(cases: Iterable[Case]) -> PatientTable:
         folder for case in cases for folder in (case.folder.parent, case.folder.parent.parent, case.folder)
     )
     for folder in folders:
-        if (file := folder / TABLE_NAME).is_file():
+        if os.path.isfile(file := folder / TABLE_NAME):  # False where nobody may look
             try:
                 with file.open(encoding="utf-8-sig", newline="") as opened:
                     rows = list(csv.DictReader(opened))
