@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from nibabel import orientations
-from nibabel.affines import voxel_sizes
 
 from .cases import Case
 from .files import atomic_path, file_name, refuse_existing
@@ -139,10 +138,8 @@ def _read(case: Case, shape: tuple[int, ...] | None) -> tuple[Mask, Spacing | No
     file = _file(case)
     affine = None
     if case.layout == "nifti":
-        array, affine, stored = read_nifti(file)
+        array, affine, stored, spacing = read_nifti(file)
         affine = oriented_affine(affine, stored, array.shape[:3])
-        x, y, z = map(float, voxel_sizes(affine))
-        spacing: Spacing | None = (z, y, x)
     else:
         array, spacing = read_stack(file)
     mask = _binary(array, file)

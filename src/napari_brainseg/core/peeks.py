@@ -8,13 +8,11 @@ from typing import Any
 import nibabel
 import numpy as np
 import psutil
-from nibabel.filebasedimages import ImageFileError
 
 from .cases import Case
 from .config import CHANNELS, FLAIR
-from .tiffs import opened_stack
-from .volumes import read_volume
-from .words import first_line
+from .tiffs import opened_stack, refuse_huge
+from .volumes import read_volume, reading_nifti
 
 MEMORY_SHARE = 0.6
 """Of the free memory, so much may be taken for images."""
@@ -55,11 +53,10 @@ def peek(case: Case) -> Peek:
             first = tif.series[0]
             shape, dtype = (len(tif.series), *first.shape) if len(tif.series) > 1 else first.shape, first.dtype
     else:
-        try:
+        with reading_nifti(file):
             header: Any = nibabel.load(file).header
             shape, dtype = header.get_data_shape()[::-1], header.get_data_dtype()
-        except (ImageFileError, OSError, ValueError, IndexError) as error:
-            raise ValueError(f"{file} cannot be read: {first_line(error)}") from error
+            refuse_huge(shape)
     has_channels = shape[-1] == len(CHANNELS) or (len(shape) == 4 and shape[0] == len(CHANNELS))
     planes = shape if not has_channels else shape[:-1] if shape[-1] == len(CHANNELS) else shape[1:]
     found = case.channels or (() if has_channels else (FLAIR,))

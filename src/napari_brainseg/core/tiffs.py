@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from .words import first_line
+from .words import reason_of
 
 Spacing = tuple[float, float, float]
 Array = npt.NDArray[Any]
@@ -23,11 +23,11 @@ Array = npt.NDArray[Any]
 MOST_VALUES, MOST_ALONG_AXIS = 2**30, 2**15
 """A file that claims more is refused before memory is taken for it; no brain MRI comes near."""
 
-_ERRORS = (
+STUMBLES = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError),
     *(ValueError, struct.error),
 )
-"""A wrong byte in a header makes tifffile stumble anywhere in its own code."""
+"""A wrong byte in a header makes tifffile and nibabel stumble anywhere in their own code."""
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it prints does not name the file
 
@@ -48,7 +48,7 @@ def is_stack(file: Path) -> bool:
     try:
         with tifffile.TiffFile(file) as tif:
             return len(tif.pages) > 1 or not _has_all_pages(tif) or len(tif.series[0].axes.replace("S", "")) > 2
-    except _ERRORS:  # a broken slice is named when it is read
+    except STUMBLES:  # a broken slice is named when it is read
         return False
 
 
@@ -68,8 +68,8 @@ def read_slice(file: Path) -> Array:
         refuse_huge((header[_LENGTH], header[_WIDTH], header.get(_SAMPLES, 1)))
         array: Array = imagecodecs.tiff_decode(data)
         array = _with_black_lowest(array, header.get(_PHOTOMETRIC), header.get(_BITS, 1))
-    except _ERRORS as error:
-        raise ValueError(f"{file} cannot be read as a TIFF image: {_reason(error)}") from error
+    except STUMBLES as error:
+        raise ValueError(f"{file} cannot be read as a TIFF image: {reason_of(error)}") from error
     if array.ndim == 3 and array.shape[-1] > 4:  # stored channel after channel, not pixel after pixel
         array = np.moveaxis(array, 0, -1)
     return array
@@ -117,8 +117,8 @@ def opened_stack(file: Path) -> Iterator[tifffile.TiffFile]:
                 raise ValueError("it holds no image")
             refuse_huge((len(tif.series), *shape))
             yield tif
-    except _ERRORS as error:
-        raise ValueError(f"{file} cannot be read as a TIFF stack: {_reason(error)}") from error
+    except STUMBLES as error:
+        raise ValueError(f"{file} cannot be read as a TIFF stack: {reason_of(error)}") from error
 
 
 def refuse_huge(shape: tuple[int, ...]) -> None:
@@ -132,12 +132,6 @@ def refuse_huge(shape: tuple[int, ...]) -> None:
     if prod(shape) > MOST_VALUES or max(shape) > MOST_ALONG_AXIS:
         size = " x ".join(map(str, shape))
         raise ValueError(f"it claims {size} values; allowed are {MOST_ALONG_AXIS} along an axis, {MOST_VALUES} in all")
-
-
-def _reason(error: Exception) -> str:
-    """What an error says, unless it is about code that did not expect such a header."""
-    is_clear = isinstance(error, (MemoryError, OSError, RuntimeError, ValueError))
-    return first_line(error) if is_clear else "its header is damaged"
 
 
 def _header(data: bytes) -> dict[int, int]:

@@ -3,18 +3,19 @@
 import gzip
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import FileIO
+from logging import LogRecord
 from pathlib import Path
 from typing import Literal
 
 import nibabel
 import numpy as np
 import numpy.typing as npt
-from nibabel import orientations
+from nibabel import imageglobals, orientations
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
@@ -22,10 +23,10 @@ from nibabel.wrapstruct import WrapStructError
 
 from .cases import Case
 from .config import CHANNELS, FLAIR
-from .tiffs import MOST_VALUES, read_slice, read_stack
+from .tiffs import MOST_VALUES, STUMBLES, read_slice, read_stack, refuse_huge
 from .tiffs import Array as Array
 from .tiffs import Spacing as Spacing
-from .words import first_line
+from .words import reason_of
 
 SpacingSource = Literal["header", "user", "unknown"]
 Float32Array = npt.NDArray[np.float32]
@@ -266,35 +267,88 @@ def _checked(array: Array, source: Path | str) -> Array:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-_NIFTI_ERRORS = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
 _NIFTI_UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 """Millimetres by NIfTI's codes: unknown, m, mm, micron."""
 
 
-def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
-    """Voxels as (Z, Y, X[, C]) in our directions, the affine in mm, and the directions the voxels are stored in."""
+@contextmanager
+def reading_nifti(file: Path) -> Iterator[None]:
+    """Name the file in the error of whatever nibabel stumbles over, and drop what it prints, which does not name it.
+
+    Raises
+    ------
+    ValueError
+        For any error of reading in the block.
+    """
+
+    def is_printed(record: LogRecord) -> bool:
+        return False
+
+    imageglobals.logger.addFilter(is_printed)
     try:
+        yield
+    except (*STUMBLES, ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error) as error:
+        raise ValueError(f"{file} cannot be read as NIfTI: {reason_of(error)}") from error
+    finally:
+        imageglobals.logger.removeFilter(is_printed)
+
+
+def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...], Spacing | None]:
+    """Read a NIfTI file.
+
+    Returns
+    -------
+    array : ndarray
+        Voxels as (Z, Y, X[, C]) in our directions.
+    affine : ndarray
+        From the index of a stored voxel to mm.
+    stored : tuple of str
+        Directions in which the voxels are stored.
+    spacing : tuple of float or None
+        Voxel size along Z, Y and X in mm. None where the file says nothing of it: sizes of 0, or of 1 in no unit, which
+        is what programs write that know none. Other sizes in no unit are in mm, as most programs take them.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, claims to be too large or does not say where its voxels are; the message names it.
+    """
+    with reading_nifti(file):
         data = file.read_bytes()
         if data.startswith(b"\x1f\x8b"):  # nibabel would not look at the check sum
             data = gzip.decompress(data)
         if len(data) < 348:
             raise ValueError(f"its {len(data)} bytes are not even a header")
         is_second = 540 in (int.from_bytes(data[:4], order) for order in ("little", "big"))
-        image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(data)
+        kind = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
+        image = kind.from_bytes(data)
+        refuse_huge(image.shape)
         array = np.asanyarray(image.dataobj)
         affine: Affine = np.array(image.affine, np.float64)
         unit = int(image.header["xyzt_units"]) % 8  # the rest is about time
         if unit not in _NIFTI_UNITS:
             raise ValueError(f"its unit of length has code {unit}; allowed are {', '.join(map(str, _NIFTI_UNITS))}")
-    except _NIFTI_ERRORS as error:
-        raise ValueError(f"{file} cannot be read as NIfTI: {first_line(error)}") from error
+        raw = kind.header_class(data[: kind.header_class.sizeof_hdr], check=False)  # a check makes 1 of a size of 0
+        is_sized = bool(raw["sform_code"] or raw["pixdim"][1:4].all())
     affine[:3] *= _NIFTI_UNITS[unit]
     if not np.isfinite(affine).all() or None in (stored := nibabel.aff2axcodes(affine)):
         raise ValueError(f"{file} does not say where its voxels are: its affine is {affine[:3].tolist()}")
+    sizes = voxel_sizes(affine)
+    if not is_sized or (unit == 0 and np.allclose(sizes, 1)):
+        affine[:, :3] /= sizes
+        spacing = None
+    else:
+        spacing = _spacing(sizes, stored)
     space = (*array.shape[:3], 1, 1)[:3]
     array = array.reshape(space + tuple(size for size in array.shape[3:] if size > 1))
     turn = orientations.ornt_transform(orientations.axcodes2ornt(stored), orientations.axcodes2ornt(AXES))
-    return np.moveaxis(orientations.apply_orientation(array, turn), (0, 1, 2), (2, 1, 0)), affine, stored
+    return np.moveaxis(orientations.apply_orientation(array, turn), (0, 1, 2), (2, 1, 0)), affine, stored, spacing
+
+
+def _spacing(sizes: Array, stored: tuple[str, ...]) -> Spacing:
+    """Sizes along the stored axes as along Z, Y and X."""
+    size = {_AXIS_OF[code]: float(size) for code, size in zip(stored, sizes, strict=True)}
+    return size["S"], size["P"], size["L"]
 
 
 def oriented_affine(affine: Affine, stored: tuple[str, ...], shape: tuple[int, ...]) -> Affine:
@@ -307,8 +361,9 @@ def oriented_affine(affine: Affine, stored: tuple[str, ...], shape: tuple[int, .
 
 def _read_nifti_volume(case: Case) -> Volume:
     parts = [read_nifti(file) for file in case.images]
-    array, affine, stored = parts[0]
-    for file, (other, its_affine, _) in zip(case.images, parts, strict=True):
+    array, affine, stored, _ = parts[0]
+    spacing = next((part[3] for part in parts if part[3]), None)
+    for file, (other, its_affine, *_) in zip(case.images, parts, strict=True):
         _checked(other, file)
         if other.shape != array.shape or not np.allclose(its_affine, affine, atol=1e-3):
             raise ValueError(f"{file} has another shape or position than {case.images[0].name}; register them first")
@@ -316,5 +371,4 @@ def _read_nifti_volume(case: Case) -> Volume:
         found = dict(zip(case.channels, (part[0] for part in parts), strict=True))
         array = np.stack([found.get(name, found[FLAIR]) for name in CHANNELS], axis=-1)
     array = _with_three_channels(array, case.images[0], axes=3)
-    sizes = {_AXIS_OF[code]: float(size) for code, size in zip(stored, voxel_sizes(affine), strict=True)}
-    return replace(_volume(case, array, (sizes["S"], sizes["P"], sizes["L"])), affine=affine, stored_axes=stored)
+    return replace(_volume(case, array, spacing), affine=affine, stored_axes=stored)

@@ -1,6 +1,7 @@
 """Numbers and names as a person reads them."""
 
 from collections.abc import Iterable
+from struct import error as StructError
 
 
 def grouped(number: int, space: str = "\u00a0") -> str:
@@ -22,6 +23,14 @@ def few(names: Iterable[str], most: int = 5) -> str:
     """The first of some names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a file cannot be read: what an error says, unless it is of code that did not expect such a header."""
+    if isinstance(error, MemoryError):
+        return "there is too little memory for it"
+    stumbled = isinstance(error, (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, StructError))
+    return "its header is damaged" if stumbled else first_line(error)
 
 
 def first_line(error: BaseException) -> str:

@@ -120,9 +120,9 @@ def case_layers(case: Case) -> list[LayerData]:
         If a file of it cannot be used; the message names it.
     """
     volume = read_volume(case)
+    truth = read_truth(case, volume)  # before a size is given, which the file of the mask does not say
     if volume.source in given_sizes:
         volume = volume.with_spacing(given_sizes[volume.source])
-    truth = read_truth(case, volume)
     layers = image_layers(volume)
     return [*layers, mask_layer(truth.mask, volume, "manual", known=truth.known)] if truth.known.any() else layers
 
