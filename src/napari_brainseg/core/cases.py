@@ -63,6 +63,10 @@ class Problem:
         return self.words
 
 
+TAKEN_FOR_MASKS = Problem("other file", "no file is called a mask, so that all are taken for masks")
+"""Of a case that `find_masks` finds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """The files of one examination of one patient: paths only.
@@ -205,7 +209,7 @@ def _as_masks(case: Case) -> Case:
     if case.has_masks and not case.images:
         return replace(case, error=None)
     if case.images and not case.has_masks and not case.channels:
-        return replace(case, images=(), masks=case.images, problems=())
+        return replace(case, images=(), masks=case.images, problems=(TAKEN_FOR_MASKS,))
     return case
 
 

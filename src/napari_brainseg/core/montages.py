@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from . import colours
 from .config import CHANNELS, FLAIR
 from .files import atomic_path
-from .masks import Mask, slice_areas
+from .masks import Mask, Truth, slice_areas
 from .volumes import Array, Volume
 
 _PANEL = 2.5
@@ -31,13 +31,14 @@ class MontageRow:
     prediction: Mask
 
 
-def montage_row(volume: Volume, prediction: Mask, manual: Mask | None, title: str) -> MontageRow:
+def montage_row(volume: Volume, prediction: Mask, truth: Truth, title: str) -> MontageRow:
     """Row that shows the slice where manual mask and prediction together are largest."""
-    area = slice_areas(prediction) + (0 if manual is None else slice_areas(manual))
+    area = slice_areas(prediction) + slice_areas(truth.mask)
     index = int(area.argmax()) if area.any() else len(prediction) // 2
     flair = volume.array[index, ..., CHANNELS.index(FLAIR)]
     number = volume.slice_numbers[index]
-    return MontageRow(f"{title}, slice {number}", flair, None if manual is None else manual[index], prediction[index])
+    manual = truth.mask[index] if truth.known[index] else None
+    return MontageRow(f"{title}, slice {number}", flair, manual, prediction[index])
 
 
 def write_montage(rows: Sequence[MontageRow], path: Path) -> None:

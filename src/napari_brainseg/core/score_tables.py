@@ -27,6 +27,7 @@ def case_row(case: CaseScores) -> Row:
         "site": case.site,
         "missing_sequences": None if case.missing is None else " ".join(case.missing) or "none",
         "slices": len(case.slices),
+        "slices_without_mask": case.left_out,
         **score_row(case.scores),
     }
 
