@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from . import colours
 from .config import CHANNELS, FLAIR
@@ -56,7 +57,14 @@ def write_figure(figure: Figure, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+        save_png(figure, temporary)
+
+
+def save_png(figure: Figure, target: Path | BytesIO) -> None:
+    """Save a drawing whose words are shown as they are: the name of a case may hold dollars, and is no formula."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    figure.savefig(target, format="png", dpi=100)
 
 
 def montage_png(row: MontageRow) -> bytes:
@@ -154,5 +162,5 @@ def _name_colours(axis: Axes) -> None:
 
 def _as_png(figure: Figure) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    save_png(figure, buffer)
     return buffer.getvalue()
