@@ -188,6 +188,17 @@ def test_two_cases_of_one_name_may_be_one_patient(touch: Touch, tmp_path: Path, 
     assert [case.patient for case in find_cases(tmp_path / "set")] == [patient, patient]
 
 
+def test_name_that_is_no_text_is_made_one(tmp_path: Path) -> None:
+    folder = os.path.join(os.fsencode(tmp_path), b"set", b"M\xfcller")
+    try:
+        os.makedirs(folder)
+    except OSError:
+        pytest.skip("this disk holds no such names")
+    (file := Path(os.fsdecode(os.path.join(folder, b"M\xfcller_1.tif")))).touch()
+    case = only_case(tmp_path / "set")
+    assert (case.name, case.images) == ("M\ufffdller", (file,))
+
+
 def test_loop_of_links_ends(touch: Touch, tmp_path: Path) -> None:
     folder = touch("set/p", slices("p", (1, 2)))
     (folder / "up").symlink_to(tmp_path / "set", target_is_directory=True)

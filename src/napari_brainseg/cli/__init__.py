@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import typer
 
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error is one line on standard error and exit code 1."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that a terminal cannot show stops nothing
+            stream.reconfigure(errors="backslashreplace")
     try:
         given = [argument for argument in given if argument != "--debug"]
         app(given, prog_name="brainseg", obj=shlex.join(["brainseg", *given]))

@@ -13,7 +13,7 @@ from natsort import natsort_keygen, natsorted
 from .config import CHANNELS, FLAIR
 from .progress import OnProgress, Progress, ignore_progress
 from .tiffs import is_stack
-from .words import few
+from .words import few, printable
 
 Layout = Literal["slices", "stack", "nifti"]
 
@@ -377,6 +377,7 @@ def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Cas
 def _with_distinct_names(cases: Iterable[Case]) -> Iterator[Case]:
     times: Counter[str] = Counter()
     for case in cases:
+        case = replace(case, name=printable(case.name))
         times[case.name] += 1
         if times[case.name] == 1:
             yield case

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
 
+from .words import printable
+
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
     if limits[0] > limits[1]:
@@ -17,6 +19,9 @@ def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ascending)]
 PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+Shown = Annotated[str, AfterValidator(printable)]
+"""Words that may hold the path of a file, whatever its name is made of."""
 
 
 class Settings(BaseModel):

@@ -1,5 +1,6 @@
 """Numbers and names as a person reads them."""
 
+import re
 from collections.abc import Iterable
 from struct import error as StructError
 
@@ -23,6 +24,11 @@ def few(names: Iterable[str], most: int = 5) -> str:
     """The first of some names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def printable(text: str) -> str:
+    """Text that can be written as UTF-8: names of files may hold bytes that cannot."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def reason_of(error: BaseException) -> str:
