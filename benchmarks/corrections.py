@@ -48,7 +48,7 @@ from napari_brainseg.core.runs import RUN_FILE
 from napari_brainseg.core.signal_measurement import measure_signals
 from napari_brainseg.core.signals import SliceSignals, find_signals
 from napari_brainseg.core.splits import read_folds
-from napari_brainseg.core.volumes import read_slice
+from napari_brainseg.core.tiffs import read_slice
 
 STRATEGIES = ("combined", "entropy", "random")
 CEILING = "all"

@@ -1,7 +1,10 @@
 """``brainseg cases``."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -69,3 +72,17 @@ def test_a_folder_without_cases_is_one_line_that_says_what_is_allowed(brainseg, 
     assert (told.code, told.out) == (1, "")
     assert told.err.startswith(f"brainseg: {tmp_path}: no case found; allowed are ")
     assert told.err.count("\n") == 1
+
+
+def test_a_name_that_the_terminal_cannot_show_stops_nothing(patients, tmp_path):
+    shutil.copytree(patients / "anna", tmp_path / "قلب")
+    shutil.copytree(patients / "bert", tmp_path / "zoe")
+    told = subprocess.run(
+        [sys.executable, "-m", "napari_brainseg", "cases", tmp_path],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        check=True,
+    )
+
+    assert told.stdout.splitlines()[1].startswith(rb"\u0642\u0644\u0628 ")
+    assert told.stdout.splitlines()[-1] == b"2 cases, 2 can be used"

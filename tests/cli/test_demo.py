@@ -6,9 +6,12 @@ import sys
 
 import pytest
 
-from napari_brainseg.core.masks import read_mask
+from napari_brainseg.core.cases import find_cases, find_masks
+from napari_brainseg.core.masks import read_mask_alone, read_truth
+from napari_brainseg.core.metrics import score_mask
 from napari_brainseg.core.phantom import SAMPLE_CASES
 from napari_brainseg.core.results import RESULT_FILE
+from napari_brainseg.core.volumes import read_volume
 
 PNG = b"\x89PNG\r\n\x1a\n"
 demo_module = sys.modules["napari_brainseg.cli.demo"]
@@ -48,6 +51,20 @@ def test_cases_without_manual_masks_are_not_compared(demo, patients, tmp_path):
     assert "no manual mask" in told.out
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["cases"][0]["dice"] is None
     assert (tmp_path / "out" / "montage.png").read_bytes().startswith(PNG)
+
+
+def test_slices_without_a_manual_mask_are_left_out_of_dice(demo, patients, tmp_path):
+    data = shutil.copytree(patients / "anna", tmp_path / "data" / "anna")
+    (data / "anna_3_mask.tif").unlink()
+    told = demo(data)
+    (line,) = json.loads((tmp_path / "out" / "summary.json").read_text())["cases"]
+    (case,) = find_cases(data)
+    truth = read_truth(case, read_volume(case))
+    (mine,) = find_masks(tmp_path / "out" / "masks" / "anna")
+    found = read_mask_alone(mine)[0]
+
+    assert "(1 slice without a mask left out)" in told.out
+    assert line["dice"] == score_mask(found[truth.known], truth.mask[truth.known]).dice
 
 
 def test_a_made_up_data_set_is_written_where_no_folder_is_given(demo, tmp_path, monkeypatch):
@@ -108,9 +125,9 @@ def test_ctrl_c_leaves_only_whole_files_and_the_demo_can_be_repeated(demo, patie
         calls.append(arguments)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return read_mask(*arguments)
+        return read_truth(*arguments)
 
-    monkeypatch.setattr(demo_module, "read_mask", interrupt)
+    monkeypatch.setattr(demo_module, "read_truth", interrupt)
     told = demo(patients)
     files = files_of(tmp_path / "out")
 

@@ -29,6 +29,14 @@ def test_it_draws_a_slice_and_says_what_matters(brainseg, tiny_default, case, tm
         assert picture.width > 600
 
 
+def test_a_slice_without_a_manual_mask_is_compared_with_none(brainseg, tiny_default, case, tmp_path):
+    (case / "anna_3_mask.tif").unlink()
+    told = brainseg("explain", case, "--slice", 3, "--output", tmp_path / "why.png", *QUICK)
+
+    assert told.code == 0
+    assert "manual mask" not in told.out
+
+
 @pytest.mark.parametrize("method", ["occlusion", "smoothgrad"])
 def test_json_holds_all_figures_and_how_they_were_made(brainseg, tiny_default, case, tmp_path, method):
     for file in case.glob("*_mask.tif"):

@@ -146,6 +146,20 @@ def test_a_bad_file_is_named_and_the_others_are_scored(brainseg, copied, patient
     assert "bert_2_mask.tif" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
+def test_slices_without_a_mask_are_told_and_left_out(brainseg, shifted, patients, tmp_path, read_csv):
+    some = shutil.copytree(patients, tmp_path / "some")
+    (some / "anna" / "anna_3_mask.tif").unlink()
+    told = brainseg("score", shifted, some, "--output", tmp_path / "out")
+    rows = read_csv(tmp_path / "out" / "scores.csv")
+
+    assert told.code == 0
+    assert told.err == "1 slice without a mask in the reference left out, of anna\n"
+    assert [(row["slices"], row["slices_without_mask"]) for row in rows][:2] == [("5", "1"), ("6", "0")]
+    assert "1 slice without a mask in the reference" in (tmp_path / "out" / "report.html").read_text().replace(
+        "\u2009", " "
+    )
+
+
 def test_nothing_to_score_is_an_error_and_nothing_is_written(brainseg, copied, patients, tmp_path):
     for folder in copied.iterdir():
         (folder / f"{folder.name}_2_mask.tif").write_bytes(b"nothing")

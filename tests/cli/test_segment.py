@@ -1,6 +1,7 @@
 """``brainseg segment``: what it writes, what it refuses, and how it goes on after a bad case."""
 
 import json
+import os
 import shutil
 
 import nibabel
@@ -423,3 +424,14 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(segment, patients, 
     assert told.code == 1
     assert f"anna: {tmp_path / 'out' / 'anna' / 'anna_3_mask.tif'} cannot be written: no space left" in told.err
     assert files_of(tmp_path) == {}
+
+
+def test_a_case_whose_name_is_no_text_has_its_record_too(segment, patients, tmp_path):
+    try:
+        shutil.copytree(patients / "anna", os.fsdecode(os.path.join(os.fsencode(tmp_path), b"data", b"caf\xe9")))
+    except OSError:
+        pytest.skip("this disk holds no such names")
+    told = segment(tmp_path / "data")
+
+    assert told.code == 0, told.err
+    assert (tmp_path / "out" / "caf\ufffd" / RESULT_FILE).is_file()

@@ -188,6 +188,17 @@ def test_two_cases_of_one_name_may_be_one_patient(touch: Touch, tmp_path: Path, 
     assert [case.patient for case in find_cases(tmp_path / "set")] == [patient, patient]
 
 
+def test_name_that_is_no_text_is_made_one(tmp_path: Path) -> None:
+    folder = os.path.join(os.fsencode(tmp_path), b"set", b"M\xfcller")
+    try:
+        os.makedirs(folder)
+    except OSError:
+        pytest.skip("this disk holds no such names")
+    (file := Path(os.fsdecode(os.path.join(folder, b"M\xfcller_1.tif")))).touch()
+    case = only_case(tmp_path / "set")
+    assert (case.name, case.images) == ("M\ufffdller", (file,))
+
+
 def test_loop_of_links_ends(touch: Touch, tmp_path: Path) -> None:
     folder = touch("set/p", slices("p", (1, 2)))
     (folder / "up").symlink_to(tmp_path / "set", target_is_directory=True)
@@ -343,6 +354,41 @@ def test_case_folder_without_permission_is_listed_with_the_reason(
     assert [case.name for case in found] == ["a", "b"]
     assert found[0].error is None
     assert found[1].error == f"{tmp_path / 'set' / 'b'} may not be read: permission denied"
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o600], ids=["nothing", "names alone"])
+def test_folder_that_this_user_may_not_enter_does_not_stop_the_others(touch: Touch, tmp_path: Path, mode: int) -> None:
+    touch("set/a", slices("a", (1,)))
+    closed = touch("set/b", slices("b", (1,)))
+    closed.chmod(mode)
+    try:
+        if os.access(closed, os.X_OK):
+            pytest.skip("this user may enter every folder")
+        found = find_cases(tmp_path / "set")
+    finally:
+        closed.chmod(0o700)
+    assert [(case.name, case.error) for case in found] == [
+        ("a", None),
+        ("b", f"{closed} may not be read: permission denied"),
+    ]
+
+
+def test_looking_into_a_folder_that_is_closed_does_not_stop_the_others(
+    touch: Touch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user who is not root meets it: to ask for a file in there is forbidden as well."""
+    touch("set/a", slices("a", (1,)))
+    closed = touch("set/b", slices("b", (1,)))
+    for module, name in ((os, "listdir"), (os, "stat")):
+        ask = getattr(module, name)
+
+        def guarded(path: Any, *args: Any, ask: Any = ask, name: str = name, **options: Any) -> Any:
+            if str(path).startswith(str(closed)) and (name == "listdir" or str(path) != str(closed)):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return ask(path, *args, **options)
+
+        monkeypatch.setattr(module, name, guarded)
+    assert [(case.name, case.error is None) for case in find_cases(tmp_path / "set")] == [("a", True), ("b", False)]
 
 
 @pytest.mark.parametrize(

@@ -326,3 +326,31 @@ def bright(volume: Volume) -> Array:
     """Guess with something in common with the tumour: the brightest voxels of FLAIR."""
     flair = volume.array[..., CHANNELS.index(FLAIR)]
     return (flair > np.percentile(flair, 98)).astype(np.uint8)
+
+
+def test_slices_without_a_mask_in_the_reference_count_nowhere(
+    predictions: Path, patients: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(patients / "anna", tmp_path / "some" / "anna")
+    (tmp_path / "some" / "anna" / "anna_3_mask.tif").unlink()
+    (whole,) = score_cases(pair_masks(predictions / "anna", patients / "anna").pairs, COUNTS, on_failure=never)
+    (pair,) = pair_masks(predictions / "anna", tmp_path / "some" / "anna").pairs
+    (found,) = score_cases([pair], COUNTS, on_failure=never)
+    assert whole.slices[2].reference > 0
+    assert found.slice_numbers == (1, 2, 4, 5, 6)
+    assert found.slices == tuple(scores for index, scores in enumerate(whole.slices) if index != 2)
+    assert found.scores.reference == whole.scores.reference - whole.slices[2].reference
+    assert (found.left_out, whole.left_out) == (1, 0)
+    assert (summarise_scores([found, whole]).slices.left_out, read_pair(pair).known.tolist()[2]) == (1, False)
+
+
+def test_a_case_without_masks_is_called_that(predictions: Path, patients: Path, tmp_path: Path) -> None:
+    shutil.copytree(patients, tmp_path / "some")
+    for file in (tmp_path / "some" / "anna").glob("*_mask.tif"):
+        file.unlink()
+    failed: dict[str, str] = {}
+    scored = score_cases(pair_masks(predictions, tmp_path / "some").pairs, COUNTS, on_failure=failed.__setitem__)
+    assert len(scored) == 3
+    assert failed["anna"].startswith(
+        f"{tmp_path / 'some' / 'anna'} has no mask of anna: none of its files is called one, and "
+    )

@@ -22,7 +22,8 @@ from napari_brainseg.core.masks import (
     write_mask,
     write_mask_file,
 )
-from napari_brainseg.core.volumes import Array, Volume, read_nifti, read_stack, read_volume, volume_of_array
+from napari_brainseg.core.tiffs import read_stack
+from napari_brainseg.core.volumes import Array, Volume, read_nifti, read_volume, volume_of_array
 
 SHAPE = (4, 7, 5)
 FORMATS: tuple[MaskFormat, ...] = ("kaggle", "tiff", "nifti")
@@ -280,9 +281,10 @@ def test_nifti_mask_of_a_tiff_case_has_its_spacing(
     stored = nibabel.load(path)
     assert stored.header.get_zooms() == sizes
     assert stored.header.get_xyzt_units()[0] == unit
-    array, _, axes = read_nifti(path)
+    array, _, axes, found = read_nifti(path)
     np.testing.assert_array_equal(array, random_mask())
     assert axes == ("L", "P", "S")
+    assert found == spacing
 
 
 def test_nifti_mask_follows_a_spacing_given_by_a_person(tmp_path: Path) -> None:

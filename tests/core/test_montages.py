@@ -6,9 +6,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from napari_brainseg.core import colours
-from napari_brainseg.core.montages import MontageRow, differences_png, montage_png, write_montage
+from napari_brainseg.core.montages import MontageRow, differences_png, montage_png, save_png, write_montage
 
 IMAGE = np.zeros((64, 64))
 MANUAL, PREDICTION = np.zeros((2, 64, 64), np.uint8)
@@ -57,3 +59,15 @@ def test_a_montage_has_a_row_for_each_slice(tmp_path):
     write_montage(rows, tmp_path / "new" / "montage.png")
 
     assert matplotlib.image.imread(tmp_path / "new" / "montage.png").shape[:2] == (550, 1000)
+
+
+@pytest.mark.parametrize("name", ["$\\frac{$", "a$b$c"])
+def test_dollars_in_the_name_of_a_case_are_no_formula(name):
+    row = MontageRow(name, IMAGE, MANUAL, PREDICTION)
+
+    figure = Figure()
+    figure.suptitle(name)
+    save_png(figure, BytesIO())
+
+    assert montage_png(row).startswith(b"\x89PNG")
+    assert not any(text.get_parse_math() for text in figure.findobj(Text))

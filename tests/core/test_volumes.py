@@ -1,5 +1,6 @@
 import gzip
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from nibabel import orientations
 
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.masks import read_mask
-from napari_brainseg.core.volumes import Array, Volume, read_slice, read_stack, read_volume, volume_of_array
+from napari_brainseg.core.tiffs import read_slice, read_stack
+from napari_brainseg.core.volumes import Array, Volume, read_nifti, read_volume, volume_of_array
 
 SHAPE = (4, 6, 5)
 
@@ -540,6 +542,68 @@ def test_nifti_spacing_is_in_mm_whatever_the_unit(tmp_path: Path, unit: str, fac
     assert volume.spacing == pytest.approx((4 * factor, 3 * factor, 2 * factor))
     assert volume.affine is not None
     assert volume.affine[2, 2] == pytest.approx(4 * factor)
+
+
+def patched(file: Path, at: int, form: str, *values: float) -> Path:
+    """Write values into the header of a NIfTI file."""
+    data = bytearray(file.read_bytes())
+    struct.pack_into(form, data, at, *values)
+    file.write_bytes(data)
+    return file
+
+
+def test_nifti_of_size_one_in_no_unit_has_no_spacing(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "p.nii", noise(SHAPE), unit="unknown")
+    assert (read(tmp_path).spacing, read(tmp_path).spacing_source) == (None, "unknown")
+
+
+def test_nifti_of_size_one_in_mm_has_that_spacing(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "p.nii", noise(SHAPE), unit="mm")
+    assert (read(tmp_path).spacing, read(tmp_path).spacing_source) == ((1, 1, 1), "header")
+
+
+def test_nifti_of_size_zero_has_no_spacing_but_mm_if_a_matrix_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = write_nifti(tmp_path / "p.nii", noise(SHAPE), np.diag([-2.0, -3.0, 4.0, 1.0]))
+    patched(file, 80, "<3f", 0, 3, 4)
+    assert read(tmp_path).spacing == pytest.approx((4, 3, 2))
+    patched(file, 252, "<2h", 1, 0)  # no sform
+    volume = read(tmp_path)
+    assert volume.spacing is None
+    assert volume.affine is not None
+    np.testing.assert_allclose(np.abs(np.diag(volume.affine)), 1)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("at", "form", "values", "reason"),
+    [
+        pytest.param(108, "<f", (np.inf,), "its header is damaged", id="offset"),
+        pytest.param(108, "<f", (np.nan,), "cannot convert float NaN", id="offset NaN"),
+        pytest.param(42, "<3h", (30000, 30000, 30000), "it claims 30000 x 30000 x 30000 values; allowed", id="size"),
+        pytest.param(70, "<h", (999,), "data code 999 not recognized", id="type"),
+    ],
+)
+def test_broken_nifti_header_is_an_error_that_names_the_file_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], at: int, form: str, values: tuple[float, ...], reason: str
+) -> None:
+    patched(write_nifti(tmp_path / "p.nii", noise(SHAPE)), at, form, *values)
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'p.nii'} cannot be read as NIfTI: {reason}")):
+        read(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("at", range(0, 348, 3))
+def test_wrong_byte_in_a_nifti_header_is_an_error_that_names_the_file(tmp_path: Path, at: int) -> None:
+    file = write_nifti(tmp_path / "p.nii", noise(SHAPE))
+    whole = file.read_bytes()
+    for value in {127, 255, whole[at] ^ 1}:
+        patched(file, at, "B", value)
+        try:
+            read_nifti(file)
+        except ValueError as error:
+            assert str(file) in str(error)  # noqa: PT017
 
 
 def test_nifti_of_one_file_per_sequence(tmp_path: Path) -> None:

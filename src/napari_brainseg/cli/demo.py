@@ -9,12 +9,13 @@ import typer
 from ..core.cases import find_cases
 from ..core.config import ScoreConfig, SegmentConfig
 from ..core.files import write_text
-from ..core.masks import read_mask
+from ..core.masks import Mask, Truth, read_truth
 from ..core.metrics import score_mask
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.phantom import write_phantom_cases
 from ..core.results import write_segmentation
 from ..core.volumes import read_volume
+from ..core.words import counted
 from .console import complain, progress_shown, say
 from .outputs import check_output, refuse_data
 from .settings_options import settings_options
@@ -53,21 +54,18 @@ def demo(
         for case in cases:
             try:
                 volume = read_volume(case)
-                manual = read_mask(case, volume)
+                truth = read_truth(case, volume)
                 found = segment_volume(volume, trained, config, on_progress=on_progress)
                 result = write_segmentation(found, volume, masks / case.name, overwrite=overwrite)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed[case.name] = str(error)
                 continue
-            dice = None if manual is None else score_mask(found.mask, manual, config=ScoreConfig(distances=False)).dice
-            agreement = "no manual mask" if dice is None else f"Dice {dice:.2f}"
-            if manual is not None and not manual.any():  # where Dice is 0 for a single voxel too many
-                agreement = "none in the manual mask"
+            dice, agreement = _agreement(found.mask, truth)
             seconds = result.provenance.seconds
             say(f"{case.name}: tumour {result.tumour_voxels} voxels, {agreement}, {seconds:.1f} s")
             lines.append({"case": case.name, "tumour_voxels": result.tumour_voxels, "dice": dice, "seconds": seconds})
             if len(rows) < _MOST_ROWS:
-                rows.append(montage_row(volume, found.mask, manual, case.name))
+                rows.append(montage_row(volume, found.mask, truth, case.name))
     if rows:
         write_montage(rows, montage)
     summary.parent.mkdir(parents=True, exist_ok=True)
@@ -78,3 +76,17 @@ def demo(
         complain(f"{name}: {reason}")
     if failed:
         raise typer.Exit(1)
+
+
+def _agreement(mask: Mask, truth: Truth) -> tuple[float | None, str]:
+    """Dice on the slices that have a manual mask, and what to say of it."""
+    known = truth.known
+    if not known.any():
+        return None, "no manual mask"
+    dice = score_mask(mask[known], truth.mask[known], config=ScoreConfig(distances=False)).dice
+    words = "none in the manual mask"  # where Dice is 0 for a single voxel too many
+    if truth.mask.any():
+        words = f"Dice {dice:.2f}"
+    if left_out := int((~known).sum()):
+        words += f" ({counted(left_out, 'slice', ' ')} without a mask left out)"
+    return dice, words

@@ -10,7 +10,7 @@ import typer
 from ..core.cases import find_cases
 from ..core.config import ExplainConfig, SegmentConfig
 from ..core.exploration import largest_slice
-from ..core.masks import read_mask
+from ..core.masks import read_truth
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.volumes import Volume, read_volume
 from .console import progress_shown, say
@@ -38,7 +38,7 @@ def explain(
     if len(cases) > 1:
         raise ValueError(f"{case} holds {len(cases)} cases; allowed is one, such as {cases[0].folder}")
     volume = read_volume(cases[0])
-    manual = read_mask(cases[0], volume)
+    truth = read_truth(cases[0], volume)
     z = None if number is None else _position(volume, number)
     from ..core.contributions import which_neighbours, which_sequences
     from ..core.explanation_figures import draw_explanation
@@ -52,6 +52,7 @@ def explain(
         if z is None:  # the model's tumour: the manual mask may have none, or there may be no mask
             z = largest_slice(segment(volume, trained, segmenting, on_progress=on_progress).mask)
         found = explain_slice(volume, z, trained, config, segmenting, on_progress=on_progress)
+    manual = truth.mask if truth.known[z] else None
     sequences, near = (which(volume, z, trained, manual, segmenting) for which in (which_sequences, which_neighbours))
     write_figure(draw_explanation(volume, found, (*sequences, *near), manual), output)
     if as_json:

@@ -65,6 +65,9 @@ def score_folder(
 def tell_left_out(scored: ScoredPredictions) -> None:
     """Say which masks are not scored."""
     name_failed(scored.not_scored)
+    if left_out := {case.name: case.left_out for case in scored.cases if case.left_out}:
+        slices = counted(sum(left_out.values()), "slice", " ")
+        complain(f"{slices} without a mask in the reference left out, of {few(left_out)}")
     if names := scored.pairing.only_predicted:
         complain(f"{counted(len(names), 'prediction')} without a reference: {few(names)}")
     if names := scored.pairing.only_reference:

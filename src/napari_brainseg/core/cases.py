@@ -2,19 +2,18 @@
 
 import os
 import re
-import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import tifffile
 from natsort import natsort_keygen, natsorted
 
 from .config import CHANNELS, FLAIR
 from .progress import OnProgress, Progress, ignore_progress
-from .words import few
+from .tiffs import is_stack
+from .words import few, printable
 
 Layout = Literal["slices", "stack", "nifti"]
 
@@ -64,6 +63,10 @@ class Problem:
 
     def __str__(self) -> str:
         return self.words
+
+
+TAKEN_FOR_MASKS = Problem("other file", "no file is called a mask, so that all are taken for masks")
+"""Of a case that `find_masks` finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,7 @@ def _as_masks(case: Case) -> Case:
     if case.has_masks and not case.images:
         return replace(case, error=None)
     if case.images and not case.has_masks and not case.channels:
-        return replace(case, images=(), masks=case.images, problems=())
+        return replace(case, images=(), masks=case.images, problems=(TAKEN_FOR_MASKS,))
     return case
 
 
@@ -221,8 +224,7 @@ def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress = ign
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_file():
-        beside = [entry for entry in _entries(path.parent) if entry.is_file()]
-        near = _cases_of_files(path.parent, beside)
+        near = _cases_of_files(path.parent, filter(os.path.isfile, _entries(path.parent)))
         found = [case for case in near if path in case.images or ((case.error or results) and path in case.masks)]
     else:
         folders = _folders(path, results, on_progress)
@@ -237,33 +239,39 @@ def _folders(root: Path, results: bool, on_progress: OnProgress) -> Iterator[Pat
     for _ in range(_LEVELS):
         below: list[Path] = []
         for folder in sorted(level, key=Path.is_symlink):  # a folder rather than a link to it
-            is_result = folder != root and any((folder / name).exists() for name in (RESULT_FILE, WORKSPACE_FILE))
+            is_result = folder != root and not {RESULT_FILE, WORKSPACE_FILE}.isdisjoint(_names(folder))
             if (results or not is_result) and (real := folder.resolve()) not in seen:
                 seen.add(real)
                 on_progress(Progress("looking for cases", len(seen), known + len(below)))
                 yield folder
-                below += [entry for entry in _entries(folder) if entry.is_dir()]
+                below += [entry for entry in _entries(folder) if os.path.isdir(entry)]  # False where nobody may look
         level, known = below, known + len(below)
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Visible entries in natural order, none where the folder may not be read."""
+    """Visible entries in natural order."""
+    names = sorted(name for name in _names(folder) if not name.startswith("."))
+    return [folder / name for name in natsorted(names)]  # 1 and 01 are alike to it, so that sorting before tells them
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder, nothing where it may not be read."""
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        return os.listdir(folder)
     except PermissionError:
         return []
-    return [folder / name for name in natsorted(names)]  # 1 and 01 are alike to it, so that sorting before tells them
 
 
 def _cases_in(folder: Path, *, is_root: bool) -> list[Case]:
     try:
         os.listdir(folder)
+        os.stat(os.path.join(folder, "."))  # names may be read while files may not
     except PermissionError as error:
         reason = f"{folder} may not be read: permission denied"
         if is_root:
             raise PermissionError(reason) from error
         return [Case(folder.name, folder, "slices", error=reason)]
-    return _cases_of_files(folder, [entry for entry in _entries(folder) if entry.is_file()])
+    return _cases_of_files(folder, filter(os.path.isfile, _entries(folder)))
 
 
 def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
@@ -294,27 +302,6 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
         remarks = tuple(Problem("other file", f"not part of the case: {file.name}") for file in strays)
         return [replace(cases[0], name=folder.name, problems=cases[0].problems + remarks)]
     return cases
-
-
-def is_stack(file: Path) -> bool:
-    """Whether a file is a TIFF of several slices; colours do not count, nor does one that cannot be read."""
-    try:
-        with tifffile.TiffFile(file) as tif:
-            return len(tif.pages) > 1 or not has_all_pages(tif) or len(tif.series[0].axes.replace("S", "")) > 2
-    except (OSError, ValueError, IndexError, struct.error):  # a broken slice is named when it is read
-        return False
-
-
-def has_all_pages(tif: tifffile.TiffFile) -> bool:
-    """Whether the last page says that none follows: tifffile passes over those that a truncated file has lost."""
-    if not len(tif.pages):
-        return False
-    form, file = tif.tiff, tif.filehandle
-    file.seek(tif.pages[-1].offset)
-    tags = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
-    file.seek(tags * form.tagsize, os.SEEK_CUR)
-    following = file.read(form.offsetsize)
-    return len(following) == form.offsetsize and not any(following)
 
 
 def _read_sequence(name: str) -> tuple[str, str]:
@@ -396,6 +383,7 @@ def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Cas
 def _with_distinct_names(cases: Iterable[Case]) -> Iterator[Case]:
     times: Counter[str] = Counter()
     for case in cases:
+        case = replace(case, name=printable(case.name))
         times[case.name] += 1
         if times[case.name] == 1:
             yield case

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from .cases import Case, find_masks, patient_of
+from .cases import TAKEN_FOR_MASKS, Case, find_masks, patient_of
 from .config import ScoreConfig
-from .masks import Mask, read_mask, read_mask_alone
+from .masks import Mask, NotBinary, read_mask, read_mask_alone, slices_with_mask
 from .metrics import DISTANCES, FIGURES, Scores, pool_scores, score_mask, score_slices
 from .progress import OnProgress, Progress, ignore_progress
 from .settings import Settings
-from .volumes import Float64Array, Spacing, read_volume
+from .volumes import Float64Array, Spacing, Volume, read_volume
 
 POOR_DICE = 0.6
 """Cases below are named: so little agreement helps nobody."""
@@ -58,6 +59,8 @@ class CaseScores:
         Of each slice.
     slice_numbers : tuple of int
         Their numbers, as in the files' names.
+    left_out : int
+        Slices without a mask in the reference: of them nothing is known, and they count nowhere.
     """
 
     name: str
@@ -66,6 +69,7 @@ class CaseScores:
     scores: Scores
     slices: tuple[Scores, ...]
     slice_numbers: tuple[int, ...]
+    left_out: int = 0
 
     @property
     def patient(self) -> str:
@@ -125,6 +129,7 @@ class SliceSummary(Settings):
     """What the slices of all cases say, those with tumour in the reference apart from those without."""
 
     slices: int
+    left_out: int = Field(description="Slices without a mask in the reference, which count nowhere.")
     dice: Summary = Field(description="Of all slices, by the policy for empty masks.")
     both_empty: int = Field(description="Slices without tumour in either mask, whose Dice is the policy's.")
     tumour_slices: int
@@ -180,7 +185,7 @@ def pair_masks(predictions: Path | str, references: Path | str) -> Pairing:
 
 
 def score_pair(pair: MaskPair, config: ScoreConfig | None = None) -> CaseScores:
-    """Read the two masks of a case and score them.
+    """Read the two masks of a case and score them on the slices that have a mask in the reference.
 
     Raises
     ------
@@ -190,18 +195,33 @@ def score_pair(pair: MaskPair, config: ScoreConfig | None = None) -> CaseScores:
     masks, reference = read_pair(pair), pair.reference
     scores = score_mask(masks.predicted, masks.reference, masks.spacing, config)
     slices = score_slices(masks.predicted, masks.reference, masks.spacing, config)
-    numbers = reference.numbers or tuple(range(1, len(slices) + 1))
-    return CaseScores(pair.name, reference.site, masks.missing, scores, slices, numbers)
+    all_numbers = reference.numbers or range(1, len(masks.known) + 1)
+    numbers = tuple(number for number, known in zip(all_numbers, masks.known, strict=True) if known)
+    left_out = len(masks.known) - len(numbers)
+    return CaseScores(pair.name, reference.site, masks.missing, scores, slices, numbers, left_out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairedMasks:
-    """Two masks (Z, Y, X) of one case, the voxel size, and the sequences that its images lack, where there are any."""
+    """Two masks of one case.
+
+    Attributes
+    ----------
+    predicted, reference : ndarray
+        (Z, Y, X) of the slices that have a mask in the reference; those that lie apart are neighbours here.
+    spacing : tuple of float or None
+        Voxel size along Z, Y and X in mm.
+    missing : tuple of str or None
+        Sequences that the images lack; None where there are none.
+    known : ndarray
+        (Z,) bool: which of all slices these are.
+    """
 
     predicted: Mask
     reference: Mask
     spacing: Spacing | None
     missing: tuple[str, ...] | None
+    known: npt.NDArray[np.bool_]
 
 
 def read_pair(pair: MaskPair) -> PairedMasks:
@@ -210,7 +230,7 @@ def read_pair(pair: MaskPair) -> PairedMasks:
     Raises
     ------
     ValueError
-        If a file is damaged or is no mask, or the two do not fit each other; the message names it.
+        If there is no mask, a file is damaged or is no mask, or the two do not fit each other; the message names it.
     """
     for case in (pair.predicted, pair.reference):
         if case.error or not case.has_masks:
@@ -220,21 +240,31 @@ def read_pair(pair: MaskPair) -> PairedMasks:
         only = min(set(ours) ^ set(theirs))
         side = "prediction" if only in ours else "reference"
         raise ValueError(f"{pair.name}: only the {side} has a slice {only}; both must have the same slices")
-    missing = None
-    if pair.reference.images:
-        volume = read_volume(pair.reference)
-        reference, spacing, missing = read_mask(pair.reference, volume), volume.spacing, volume.missing
-        predicted = read_mask(pair.predicted, volume)
-        assert reference is not None
-        assert predicted is not None
-    else:
-        reference, spacing = read_mask_alone(pair.reference)
-        predicted, _ = read_mask_alone(pair.predicted)
+    volume = read_volume(pair.reference) if pair.reference.images else None
+    reference, spacing = _read_one(pair.reference, volume)
+    predicted, _ = _read_one(pair.predicted, volume)
     if predicted.shape != reference.shape:
         raise ValueError(
             f"{pair.name}: the predicted mask has shape {predicted.shape}, but the reference has {reference.shape}"
         )
-    return PairedMasks(predicted, reference, spacing, missing)
+    known = slices_with_mask(pair.reference, len(reference))
+    return PairedMasks(predicted[known], reference[known], spacing, volume.missing if volume else None, known)
+
+
+def _read_one(case: Case, volume: Volume | None) -> tuple[Mask, Spacing | None]:
+    """Mask and voxel size; it fits the images where there are any."""
+    try:
+        if volume is None:
+            return read_mask_alone(case)
+        mask = read_mask(case, volume)
+    except NotBinary as error:
+        if TAKEN_FOR_MASKS not in case.problems:
+            raise
+        raise NotBinary(
+            f"{case.folder} has no mask of {case.name}: none of its files is called one, and {error}"
+        ) from error
+    assert mask is not None
+    return mask, volume.spacing
 
 
 def score_cases(
@@ -370,6 +400,7 @@ def _summarise_slices(cases: Sequence[CaseScores]) -> SliceSummary:
     sizes = [scores.millilitres(scores.fp) for scores in without]
     return SliceSummary(
         slices=len(slices),
+        left_out=sum(case.left_out for case in cases),
         dice=Summary.of([scores.dice for scores, _ in slices], [patient for _, patient in slices]),
         both_empty=sum(scores.both_empty for scores, _ in slices),
         tumour_slices=len(with_tumour),

@@ -272,10 +272,11 @@ def explore_cases(
         on_progress(Progress("exploring", done, len(cases)))
     findings += check_duplicates(fingerprints, {case.name: case.patient for case in cases})
     findings += check_sizes({found.case.name: found.shape for found in explored})
+    table = find_patient_table(cases)
+    if table.problem:
+        findings.append(Finding("other file", "", None, table.problem))
     names = [case.name for case in cases]
-    return Exploration(
-        tuple(explored), tuple(cases), sorted_findings(findings, names), find_patient_table(cases), config
-    )
+    return Exploration(tuple(explored), tuple(cases), sorted_findings(findings, names), table, config)
 
 
 def check_cases(

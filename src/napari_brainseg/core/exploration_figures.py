@@ -82,13 +82,13 @@ def _colour(axis: Axes, text: str) -> None:
         spine.set_color(text)
     if legend := axis.get_legend():
         for entry in legend.get_texts():
-            entry.set(color=text, fontsize=8)
+            entry.set(color=text, fontsize=8, parse_math=False)
 
 
 def _draw_slices(figure: Figure, axes: list[Axes], exploration: Exploration) -> None:
     by_site, per_case = axes
     sites = exploration.sites
-    names = [name or "all" for name in sites]
+    names = [_no_formula(name or "all") for name in sites]
     areas = [[area for found in cases for area in found.known_areas] for cases in sites.values()]
     tumour = [sum(area > 0 for area in known) for known in areas]
     free = [len(known) - count for known, count in zip(areas, tumour, strict=True)]
@@ -181,7 +181,7 @@ def _draw_patients(figure: Figure, axes: list[Axes], exploration: Exploration) -
         else:
             counts = Counter(values)
             codes = sorted(counts)
-            axis.bar(codes, [counts[code] for code in codes], color=MANUAL)
+            axis.bar(list(map(_no_formula, codes)), [counts[code] for code in codes], color=MANUAL)
             axis.set(xlabel=f"{title} (code in data.csv)")
         axis.set_ylabel("Patients")
         axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -193,6 +193,10 @@ def _described(exploration: Exploration) -> dict[str, list[str]]:
     found = {title: [row[column] for row in rows.values() if column in row] for column, title in SHOWN.items()}
     found["Age"] = [row[AGE] for row in rows.values() if row.get(AGE, "").replace(".", "", 1).isdigit()]
     return {title: values for title, values in found.items() if values}
+
+
+def _no_formula(name: str) -> str:
+    return name.replace("$", r"\$")
 
 
 def _has_tumour(exploration: Exploration) -> bool:

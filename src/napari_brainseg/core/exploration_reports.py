@@ -125,10 +125,11 @@ def case_rows(exploration: Exploration) -> list[Row]:
     """All cases that could be read, with what ``data.csv`` says of their patients."""
     columns = list(dict.fromkeys(name for found in exploration.cases for name in exploration.table.row(found.case)))
     odd = [item.case for item in exploration.findings]
-    return [
-        _case(found, odd) | {name: exploration.table.row(found.case).get(name) for name in columns}
-        for found in exploration.cases
-    ]
+    rows = []
+    for found in exploration.cases:
+        own, row = _case(found, odd), exploration.table.row(found.case)
+        rows.append(own | {f"{name} (data.csv)" if name in own else name: row.get(name) for name in columns})
+    return rows
 
 
 def _case(found: ExploredCase, odd: Sequence[str]) -> Row:

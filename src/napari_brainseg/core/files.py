@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from .words import printable
+
 _TRIES, _PAUSE = 20, 0.05
 """Windows does not replace a file while somebody reads it, which takes a moment; after a second it is not that."""
 
@@ -44,7 +46,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text to a file that is whole or not there."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, "utf-8")
+        temporary.write_text(printable(text), "utf-8")
 
 
 def refuse_existing(folder: Path | str, names: Iterable[str]) -> None:

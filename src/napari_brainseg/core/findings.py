@@ -13,7 +13,8 @@ from scipy import ndimage
 from .cases import Case
 from .config import CHANNELS, FLAIR, CheckConfig
 from .masks import Mask, NotBinary, read_slice_mask
-from .volumes import Array, Volume, read_slice
+from .tiffs import read_slice
+from .volumes import Array, Volume
 from .words import counted, percent
 
 Severity = Literal["error", "warning", "note"]
@@ -60,7 +61,7 @@ class Finding:
     kind : str
         One of `SEVERITIES`.
     case : str
-        Name of the case.
+        Name of the case; empty if it is about the whole data set.
     slice_number : int or None
         Where to look; None if it is about the whole case.
     sentence : str
@@ -262,7 +263,7 @@ def check_sizes(shapes: Mapping[str, tuple[int, int, int]]) -> Iterator[Finding]
 
 def sorted_findings(findings: Iterable[Finding], names: Sequence[str]) -> tuple[Finding, ...]:
     """Worst kinds first, then by case in their order, and by slice."""
-    kinds, order = list(SEVERITIES), {name: place for place, name in enumerate(names)}
+    kinds, order = list(SEVERITIES), {name: place for place, name in enumerate(("", *names))}
     return tuple(sorted(findings, key=lambda item: (kinds.index(item.kind), order[item.case], item.slice_number or 0)))
 
 

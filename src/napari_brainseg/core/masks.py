@@ -11,21 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from nibabel import orientations
-from nibabel.affines import voxel_sizes
 
 from .cases import Case
 from .files import atomic_path, file_name, refuse_existing
-from .volumes import (
-    AXES,
-    Affine,
-    Array,
-    Spacing,
-    Volume,
-    oriented_affine,
-    read_nifti,
-    read_slice,
-    read_stack,
-)
+from .tiffs import read_slice, read_stack
+from .volumes import AXES, Affine, Array, Spacing, Volume, oriented_affine, read_nifti
 
 MaskFormat = Literal["kaggle", "tiff", "nifti"]
 Mask = npt.NDArray[np.uint8]
@@ -88,9 +78,7 @@ def read_truth(case: Case, volume: Volume) -> Truth:
         As for `read_mask`, or if the case has no slice that a correction is of.
     """
     mask = read_mask(case, volume)
-    known = np.full(len(volume.array), mask is not None)
-    if case.layout == "slices" and case.masks:
-        known = np.array([file is not None for file in case.masks])
+    known = slices_with_mask(case, len(volume.array))
     mask = np.zeros(volume.shape, np.uint8) if mask is None else mask
     for number, file in case.corrections:
         if number not in volume.slice_numbers:
@@ -99,6 +87,13 @@ def read_truth(case: Case, volume: Volume) -> Truth:
         known[index] = file is not None
         mask[index] = _fitting(read_slice_mask(file), volume.shape[1:], file, "its image") if file else 0
     return Truth(mask, known)
+
+
+def slices_with_mask(case: Case, slices: int) -> npt.NDArray[np.bool_]:
+    """Which of so many slices of a case have a manual mask: (Z,)."""
+    if case.layout == "slices" and case.masks:
+        return np.array([file is not None for file in case.masks])
+    return np.full(slices, case.has_masks)
 
 
 def known_areas(case: Case) -> npt.NDArray[np.intp]:
@@ -148,10 +143,8 @@ def _read(case: Case, shape: tuple[int, ...] | None) -> tuple[Mask, Spacing | No
     file = _file(case)
     affine = None
     if case.layout == "nifti":
-        array, affine, stored = read_nifti(file)
+        array, affine, stored, spacing = read_nifti(file)
         affine = oriented_affine(affine, stored, array.shape[:3])
-        x, y, z = map(float, voxel_sizes(affine))
-        spacing: Spacing | None = (z, y, x)
     else:
         array, spacing = read_stack(file)
     mask = _binary(array, file)

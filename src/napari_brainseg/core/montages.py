@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from . import colours
 from .config import CHANNELS, FLAIR
 from .files import atomic_path
-from .masks import Mask, slice_areas
+from .masks import Mask, Truth, slice_areas
 from .volumes import Array, Volume
 
 _PANEL = 2.5
@@ -31,13 +32,14 @@ class MontageRow:
     prediction: Mask
 
 
-def montage_row(volume: Volume, prediction: Mask, manual: Mask | None, title: str) -> MontageRow:
+def montage_row(volume: Volume, prediction: Mask, truth: Truth, title: str) -> MontageRow:
     """Row that shows the slice where manual mask and prediction together are largest."""
-    area = slice_areas(prediction) + (0 if manual is None else slice_areas(manual))
+    area = slice_areas(prediction) + slice_areas(truth.mask)
     index = int(area.argmax()) if area.any() else len(prediction) // 2
     flair = volume.array[index, ..., CHANNELS.index(FLAIR)]
     number = volume.slice_numbers[index]
-    return MontageRow(f"{title}, slice {number}", flair, None if manual is None else manual[index], prediction[index])
+    manual = truth.mask[index] if truth.known[index] else None
+    return MontageRow(f"{title}, slice {number}", flair, manual, prediction[index])
 
 
 def write_montage(rows: Sequence[MontageRow], path: Path) -> None:
@@ -55,7 +57,14 @@ def write_figure(figure: Figure, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+        save_png(figure, temporary)
+
+
+def save_png(figure: Figure, target: Path | BytesIO) -> None:
+    """Save a drawing whose words are shown as they are: the name of a case may hold dollars, and is no formula."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    figure.savefig(target, format="png", dpi=100)
 
 
 def montage_png(row: MontageRow) -> bytes:
@@ -153,5 +162,5 @@ def _name_colours(axis: Axes) -> None:
 
 def _as_png(figure: Figure) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    save_png(figure, buffer)
     return buffer.getvalue()

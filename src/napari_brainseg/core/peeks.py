@@ -8,12 +8,11 @@ from typing import Any
 import nibabel
 import numpy as np
 import psutil
-import tifffile
-from nibabel.filebasedimages import ImageFileError
 
 from .cases import Case
 from .config import CHANNELS, FLAIR
-from .volumes import first_line, read_volume
+from .tiffs import opened_stack, refuse_huge
+from .volumes import read_volume, reading_nifti
 
 MEMORY_SHARE = 0.6
 """Of the free memory, so much may be taken for images."""
@@ -49,16 +48,15 @@ def peek(case: Case) -> Peek:
         volume = read_volume(one)
         return _peek((len(case.images), *volume.shape[1:]), volume.array.dtype, volume.missing)
     file = case.images[0]
-    try:
-        if case.layout == "stack":
-            with tifffile.TiffFile(file) as tif:
-                first = tif.series[0]
-                shape, dtype = (len(tif.series), *first.shape) if len(tif.series) > 1 else first.shape, first.dtype
-        else:
+    if case.layout == "stack":
+        with opened_stack(file) as tif:
+            first = tif.series[0]
+            shape, dtype = (len(tif.series), *first.shape) if len(tif.series) > 1 else first.shape, first.dtype
+    else:
+        with reading_nifti(file):
             header: Any = nibabel.load(file).header
             shape, dtype = header.get_data_shape()[::-1], header.get_data_dtype()
-    except (ImageFileError, OSError, ValueError, IndexError) as error:
-        raise ValueError(f"{file} cannot be read: {first_line(error)}") from error
+            refuse_huge(shape)
     has_channels = shape[-1] == len(CHANNELS) or (len(shape) == 4 and shape[0] == len(CHANNELS))
     planes = shape if not has_channels else shape[:-1] if shape[-1] == len(CHANNELS) else shape[1:]
     found = case.channels or (() if has_channels else (FLAIR,))

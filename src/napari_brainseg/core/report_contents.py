@@ -25,7 +25,7 @@ from .metrics import EMPTY_POLICIES, FIGURES
 from .model_folders import ModelInfo, read_model_info, shipped_models
 from .results import SegmentationResult
 from .score_tables import Row, case_row, has_interval
-from .settings import Settings
+from .settings import Settings, Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ class ModelUsed(Settings):
 class Circumstances(Settings):
     """What has to be known to understand a report, and to make it again."""
 
-    references: str
+    references: Shown
     config: ScoreConfig
     policy: str = Field(description="The policy for empty masks in words.")
     definitions: dict[str, str] = Field(description="How each figure is computed.")
-    command: str
+    command: Shown
     created: str
     versions: dict[str, str]
 
@@ -84,9 +84,9 @@ class Circumstances(Settings):
 class PredictionReport(Settings):
     """What is known of predictions, and which of them were not scored."""
 
-    source: str
+    source: Shown
     models: tuple[ModelUsed, ...]
-    not_scored: dict[str, str] = Field(description="Cases that could not be scored, and why.")
+    not_scored: dict[str, Shown] = Field(description="Cases that could not be scored, and why.")
     only_predicted: tuple[str, ...] = Field(description="Predictions without a reference.")
     only_reference: tuple[str, ...] = Field(description="References without a prediction.")
     summary: ScoreSummary

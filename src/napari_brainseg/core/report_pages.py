@@ -110,7 +110,7 @@ def _read_slice(pair: MaskPair, index: int) -> tuple[Array, Mask, Mask]:
     masks = read_pair(pair)
     image: Array = np.zeros_like(masks.reference[index])
     if pair.reference.images:
-        image = shown_flair(read_volume(pair.reference), index)
+        image = shown_flair(read_volume(pair.reference), int(np.flatnonzero(masks.known)[index]))
     return image, masks.reference[index], masks.predicted[index]
 
 

@@ -22,7 +22,7 @@ from .config import ModelConfig, TrainConfig
 from .durations import now
 from .files import atomic_path, write_text
 from .progress import Cancelled
-from .settings import Settings, read_versioned
+from .settings import Settings, Shown, read_versioned
 from .volumes import Array
 
 RUN_FILE = "run.json"
@@ -54,7 +54,7 @@ class Run(Settings):
     parent_sha256: str | None = None
     parent: str | None = Field(None, description="The model to start from, as it was given.")
     corrections: str | None = Field(None, description="The workspace whose corrections are learned from.")
-    command: str = ""
+    command: Shown = ""
     directory: str = Field("", description="Where the command was given, which its relative paths start from.")
 
 

@@ -27,6 +27,7 @@ def case_row(case: CaseScores) -> Row:
         "site": case.site,
         "missing_sequences": None if case.missing is None else " ".join(case.missing) or "none",
         "slices": len(case.slices),
+        "slices_without_mask": case.left_out,
         **score_row(case.scores),
     }
 
@@ -68,7 +69,7 @@ def _counts(scores: Scores) -> Row:
 
 def write_csv(rows: Sequence[Row], path: Path, columns: Sequence[str] = ()) -> None:
     """Write rows that all have the same columns, to be named where there may be no row; None is an empty cell."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.DictWriter(file, columns or list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

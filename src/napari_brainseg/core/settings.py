@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
 
+from .words import printable
+
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
     if limits[0] > limits[1]:
@@ -24,6 +26,9 @@ MOST_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Threads = Annotated[int, Field(ge=0, le=512)]
 """Far more end the process."""
+
+Shown = Annotated[str, AfterValidator(printable)]
+"""Words that may hold the path of a file, whatever its name is made of."""
 
 
 class Settings(BaseModel):

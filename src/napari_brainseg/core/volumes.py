@@ -2,34 +2,33 @@
 
 import gzip
 import os
-import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import FileIO
+from logging import LogRecord
 from pathlib import Path
-from typing import Any, Literal
-from xml.etree import ElementTree
+from typing import Literal
 
-import imagecodecs
 import nibabel
 import numpy as np
 import numpy.typing as npt
-import tifffile
-from nibabel import orientations
+from nibabel import imageglobals, orientations
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from .cases import Case, has_all_pages
+from .cases import Case
 from .config import CHANNELS, FLAIR
+from .tiffs import MOST_VALUES, STUMBLES, read_slice, read_stack, refuse_huge
+from .tiffs import Array as Array
+from .tiffs import Spacing as Spacing
+from .words import reason_of
 
 SpacingSource = Literal["header", "user", "unknown"]
-Spacing = tuple[float, float, float]
-Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Affine = Float64Array
@@ -43,11 +42,6 @@ _SAMPLE = np.s_[:, ::16, ::4]
 """Sequences that agree in every sixteenth row and fourth column are one; two real ones differ nearly everywhere."""
 
 _AXIS_OF = {"L": "L", "R": "L", "P": "P", "A": "P", "S": "S", "I": "S"}
-_MILLIMETRES = {
-    **{"m": 1000.0, "cm": 10.0, "mm": 1.0, "nm": 1e-6, "inch": 25.4},
-    **dict.fromkeys(("um", "micron", "microns", "\u00b5m", "\u03bcm", "\\u00B5m"), 1e-3),
-}
-"""Units as ImageJ and OME spell them; ImageJ escapes its micro sign."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,21 +196,12 @@ def _same_as_flair(array: Array) -> tuple[bool, ...]:
     )
 
 
-def read_slice(file: Path) -> Array:
-    """Decode one small TIFF: imagecodecs skips the parsing that takes tifffile most of the time."""
-    try:
-        array: Array = imagecodecs.tiff_decode(file.read_bytes())
-    except (RuntimeError, ValueError, IndexError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as a TIFF image: {first_line(error)}") from error
-    if array.ndim == 3 and array.shape[-1] > 4:  # stored channel after channel, not pixel after pixel
-        array = np.moveaxis(array, 0, -1)
-    return array
-
-
 def _read_slices(files: Sequence[Path]) -> Array:
     """Slices in one array (Z, Y, X, 3)."""
     raw = read_slice(files[0])
     first = _with_three_channels(raw, files[0], axes=2)
+    if len(files) * first.size > MOST_VALUES:
+        raise ValueError(f"{files[0]} and {len(files) - 1} more of {first.shape} values are too many to be a case")
     stacked = np.empty((len(files), *first.shape), first.dtype)
     around = _bytes_around(raw, files[0]) if raw.shape == first.shape else None
     others = [at for at, file in enumerate(files) if not (around and _read_between(around, file, stacked[at]))]
@@ -258,52 +243,6 @@ def _read_between(around: tuple[bytes, bytes], file: Path, out: Array) -> bool:
     return False
 
 
-def read_stack(file: Path) -> tuple[Array, Spacing | None]:
-    """(Z, Y, X) or (Z, Y, X, C) of a multi-page TIFF, and its voxel size if it states one."""
-    try:
-        with tifffile.TiffFile(file) as tif:
-            if not has_all_pages(tif):
-                raise ValueError("pages are missing at its end")
-            axes = tif.series[0].axes
-            pages = [series.asarray() for series in tif.series]
-            spacing = _tiff_spacing(tif)
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, RuntimeError, struct.error) as error:
-        raise ValueError(f"{file} cannot be read as a TIFF stack: {first_line(error)}") from error
-    if len({page.shape for page in pages}) > 1:
-        shapes = " and ".join(str(page.shape) for page in pages[:2])
-        raise ValueError(f"{file} holds images of different shapes, such as {shapes}; all slices must be alike")
-    array: Array = pages[0]
-    if len(pages) > 1:  # written one page after another
-        array, axes = np.stack(pages), "Z" + axes
-    for channel in "CS":  # ImageJ and OME keep channels as an axis of their own
-        if channel in axes:
-            array = np.moveaxis(array, axes.index(channel), -1)
-            axes = axes.replace(channel, "") + channel
-    return (array[None] if len(axes.rstrip("CS")) == 2 else array), spacing
-
-
-def _tiff_spacing(tif: tifffile.TiffFile) -> Spacing | None:
-    """Voxel size from OME's or ImageJ's metadata, None where a size or its unit is not stated."""
-    sizes: list[tuple[float, str]] = []
-    try:
-        if tif.ome_metadata:
-            pixels = ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
-            of = {} if pixels is None else pixels.attrib
-            sizes = [(float(of[f"PhysicalSize{a}"]), of.get(f"PhysicalSize{a}Unit", "um")) for a in "ZYX"]
-        elif meta := tif.imagej_metadata:
-            tags = tif.pages.first.tags
-            depth, unit = abs(float(meta["spacing"])), str(meta["unit"])
-            y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
-            sizes = [(depth, unit), (y[1] / y[0], unit), (x[1] / x[0], unit)]
-    except (KeyError, ValueError, ZeroDivisionError, ElementTree.ParseError):
-        return None
-    millimetres = [size * _MILLIMETRES.get(unit, 0) for size, unit in sizes]
-    if not millimetres or not all(0 < size < np.inf for size in millimetres):
-        return None
-    z, y, x = millimetres
-    return z, y, x
-
-
 def _with_three_channels(array: Array, source: Path | str, *, axes: int) -> Array:
     """Check type and values; a single sequence is repeated, since FLAIR stands in for what is missing."""
     if array.ndim not in (axes, axes + 1) or array.size == 0:
@@ -328,35 +267,88 @@ def _checked(array: Array, source: Path | str) -> Array:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-_NIFTI_ERRORS = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
 _NIFTI_UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 """Millimetres by NIfTI's codes: unknown, m, mm, micron."""
 
 
-def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...]]:
-    """Voxels as (Z, Y, X[, C]) in our directions, the affine in mm, and the directions the voxels are stored in."""
+@contextmanager
+def reading_nifti(file: Path) -> Iterator[None]:
+    """Name the file in the error of whatever nibabel stumbles over, and drop what it prints, which does not name it.
+
+    Raises
+    ------
+    ValueError
+        For any error of reading in the block.
+    """
+
+    def is_printed(record: LogRecord) -> bool:
+        return False
+
+    imageglobals.logger.addFilter(is_printed)
     try:
+        yield
+    except (*STUMBLES, ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error) as error:
+        raise ValueError(f"{file} cannot be read as NIfTI: {reason_of(error)}") from error
+    finally:
+        imageglobals.logger.removeFilter(is_printed)
+
+
+def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...], Spacing | None]:
+    """Read a NIfTI file.
+
+    Returns
+    -------
+    array : ndarray
+        Voxels as (Z, Y, X[, C]) in our directions.
+    affine : ndarray
+        From the index of a stored voxel to mm.
+    stored : tuple of str
+        Directions in which the voxels are stored.
+    spacing : tuple of float or None
+        Voxel size along Z, Y and X in mm. None where the file says nothing of it: sizes of 0, or of 1 in no unit, which
+        is what programs write that know none. Other sizes in no unit are in mm, as most programs take them.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, claims to be too large or does not say where its voxels are; the message names it.
+    """
+    with reading_nifti(file):
         data = file.read_bytes()
         if data.startswith(b"\x1f\x8b"):  # nibabel would not look at the check sum
             data = gzip.decompress(data)
         if len(data) < 348:
             raise ValueError(f"its {len(data)} bytes are not even a header")
         is_second = 540 in (int.from_bytes(data[:4], order) for order in ("little", "big"))
-        image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(data)
+        kind = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
+        image = kind.from_bytes(data)
+        refuse_huge(image.shape)
         array = np.asanyarray(image.dataobj)
         affine: Affine = np.array(image.affine, np.float64)
         unit = int(image.header["xyzt_units"]) % 8  # the rest is about time
         if unit not in _NIFTI_UNITS:
             raise ValueError(f"its unit of length has code {unit}; allowed are {', '.join(map(str, _NIFTI_UNITS))}")
-    except _NIFTI_ERRORS as error:
-        raise ValueError(f"{file} cannot be read as NIfTI: {first_line(error)}") from error
+        raw = kind.header_class(data[: kind.header_class.sizeof_hdr], check=False)  # a check makes 1 of a size of 0
+        is_sized = bool(raw["sform_code"] or raw["pixdim"][1:4].all())
     affine[:3] *= _NIFTI_UNITS[unit]
     if not np.isfinite(affine).all() or None in (stored := nibabel.aff2axcodes(affine)):
         raise ValueError(f"{file} does not say where its voxels are: its affine is {affine[:3].tolist()}")
+    sizes = voxel_sizes(affine)
+    if not is_sized or (unit == 0 and np.allclose(sizes, 1)):
+        affine[:, :3] /= sizes
+        spacing = None
+    else:
+        spacing = _spacing(sizes, stored)
     space = (*array.shape[:3], 1, 1)[:3]
     array = array.reshape(space + tuple(size for size in array.shape[3:] if size > 1))
     turn = orientations.ornt_transform(orientations.axcodes2ornt(stored), orientations.axcodes2ornt(AXES))
-    return np.moveaxis(orientations.apply_orientation(array, turn), (0, 1, 2), (2, 1, 0)), affine, stored
+    return np.moveaxis(orientations.apply_orientation(array, turn), (0, 1, 2), (2, 1, 0)), affine, stored, spacing
+
+
+def _spacing(sizes: Array, stored: tuple[str, ...]) -> Spacing:
+    """Sizes along the stored axes as along Z, Y and X."""
+    size = {_AXIS_OF[code]: float(size) for code, size in zip(stored, sizes, strict=True)}
+    return size["S"], size["P"], size["L"]
 
 
 def oriented_affine(affine: Affine, stored: tuple[str, ...], shape: tuple[int, ...]) -> Affine:
@@ -369,8 +361,9 @@ def oriented_affine(affine: Affine, stored: tuple[str, ...], shape: tuple[int, .
 
 def _read_nifti_volume(case: Case) -> Volume:
     parts = [read_nifti(file) for file in case.images]
-    array, affine, stored = parts[0]
-    for file, (other, its_affine, _) in zip(case.images, parts, strict=True):
+    array, affine, stored, _ = parts[0]
+    spacing = next((part[3] for part in parts if part[3]), None)
+    for file, (other, its_affine, *_) in zip(case.images, parts, strict=True):
         _checked(other, file)
         if other.shape != array.shape or not np.allclose(its_affine, affine, atol=1e-3):
             raise ValueError(f"{file} has another shape or position than {case.images[0].name}; register them first")
@@ -378,10 +371,4 @@ def _read_nifti_volume(case: Case) -> Volume:
         found = dict(zip(case.channels, (part[0] for part in parts), strict=True))
         array = np.stack([found.get(name, found[FLAIR]) for name in CHANNELS], axis=-1)
     array = _with_three_channels(array, case.images[0], axes=3)
-    sizes = {_AXIS_OF[code]: float(size) for code, size in zip(stored, voxel_sizes(affine), strict=True)}
-    return replace(_volume(case, array, (sizes["S"], sizes["P"], sizes["L"])), affine=affine, stored_axes=stored)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, as far as its first line; its kind where it says nothing."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return replace(_volume(case, array, spacing), affine=affine, stored_axes=stored)

@@ -1,6 +1,8 @@
 """Numbers and names as a person reads them."""
 
+import re
 from collections.abc import Iterable
+from struct import error as StructError
 
 
 def grouped(number: int, space: str = "\u00a0") -> str:
@@ -22,3 +24,21 @@ def few(names: Iterable[str], most: int = 5) -> str:
     """The first of some names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def printable(text: str) -> str:
+    """Text that can be written as UTF-8: names of files may hold bytes that cannot."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a file cannot be read: what an error says, unless it is of code that did not expect such a header."""
+    if isinstance(error, MemoryError):
+        return "there is too little memory for it"
+    stumbled = isinstance(error, (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, StructError))
+    return "its header is damaged" if stumbled else first_line(error)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, as far as its first line; its kind where it says nothing."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

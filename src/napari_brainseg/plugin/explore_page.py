@@ -162,7 +162,8 @@ class ExplorePage(QWidget):
         self.findings_title.setText(counted(many, "finding") if many else "Nothing odd was found.")
         for finding in found.findings:
             where = "" if finding.slice_number is None else f", slice {finding.slice_number}"
-            item = QListWidgetItem(f"{_SIGNS[finding.severity]} {finding.case}{where}: {finding.sentence}")
+            named = f"{finding.case}{where}: " if finding.case else ""
+            item = QListWidgetItem(f"{_SIGNS[finding.severity]} {named}{finding.sentence}")
             item.setToolTip(f"{finding.severity}: {finding.kind}")
             item.setData(_FINDING, finding)
             self.findings.addItem(item)
@@ -170,7 +171,7 @@ class ExplorePage(QWidget):
     def _go_to(self, item: QListWidgetItem) -> None:
         finding: Finding = item.data(_FINDING)
         there = partial(show_slice, self.viewer, finding.case, finding.slice_number)
-        if not there():
+        if finding.case and not there():
             self._go_to_case(finding.case, there)
 
     def _show_report(self, page: Path) -> None:

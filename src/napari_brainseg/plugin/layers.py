@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import colours
-from ..core.cases import Case, find_cases, is_stack
+from ..core.cases import Case, find_cases
 from ..core.config import CHANNELS, FLAIR
 from ..core.exploration import largest_slice, tissue_range
 from ..core.masks import read_truth, write_mask, write_mask_file
 from ..core.phantom import SAMPLE_CASES, make_phantom, write_phantom_cases
+from ..core.tiffs import is_stack
 from ..core.volumes import Array, Spacing, Volume, read_volume
 from .layer_metadata import METADATA, Role, notes, role_of
 from .slice_view import go_to_slice
@@ -119,9 +120,9 @@ def case_layers(case: Case) -> list[LayerData]:
         If a file of it cannot be used; the message names it.
     """
     volume = read_volume(case)
+    truth = read_truth(case, volume)  # before a size is given, which the file of the mask does not say
     if volume.source in given_sizes:
         volume = volume.with_spacing(given_sizes[volume.source])
-    truth = read_truth(case, volume)
     layers = image_layers(volume)
     return [*layers, mask_layer(truth.mask, volume, "manual", known=truth.known)] if truth.known.any() else layers
 

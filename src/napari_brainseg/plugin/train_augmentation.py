@@ -79,10 +79,11 @@ def draw_sheet(cases: list[Case], config: AugmentationConfig, model: ModelConfig
         If no case has tumour, or one is damaged.
     """
     from ..core.augmentation_sheets import draw_augmentation, read_with_tumour
+    from ..core.montages import save_png
 
     volume, mask = read_with_tumour(cases)
     picture = io.BytesIO()
-    draw_augmentation(volume, mask, config, model, window=window).savefig(picture, format="png")
+    save_png(draw_augmentation(volume, mask, config, model, window=window), picture)
     return picture.getvalue()
 
 
