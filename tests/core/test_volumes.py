@@ -557,6 +557,13 @@ def test_nifti_of_size_one_in_no_unit_has_no_spacing(tmp_path: Path) -> None:
     assert (read(tmp_path).spacing, read(tmp_path).spacing_source) == (None, "unknown")
 
 
+def test_nifti_of_size_one_in_no_unit_that_says_where_it_lies_is_in_mm(tmp_path: Path) -> None:
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    affine[:3, 3] = 0, 239, 0  # as in the BraTS sets, saved anew by nibabel, which writes no unit by itself
+    write_nifti(tmp_path / "p.nii", noise(SHAPE), affine, unit="unknown")
+    assert (read(tmp_path).spacing, read(tmp_path).spacing_source) == ((1, 1, 1), "header")
+
+
 def test_nifti_of_size_one_in_mm_has_that_spacing(tmp_path: Path) -> None:
     write_nifti(tmp_path / "p.nii", noise(SHAPE), unit="mm")
     assert (read(tmp_path).spacing, read(tmp_path).spacing_source) == ((1, 1, 1), "header")

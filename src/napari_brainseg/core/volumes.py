@@ -305,8 +305,8 @@ def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...], Spacing | No
     stored : tuple of str
         Directions in which the voxels are stored.
     spacing : tuple of float or None
-        Voxel size along Z, Y and X in mm. None where the file says nothing of it: sizes of 0, or of 1 in no unit, which
-        is what programs write that know none. Other sizes in no unit are in mm, as most programs take them.
+        Voxel size along Z, Y and X in mm. None where the file says nothing of it: sizes of 0, or of 1 in no unit at no
+        place, which is what programs write that know none. Else what is in no unit is in mm, as most programs take it.
 
     Raises
     ------
@@ -330,11 +330,12 @@ def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...], Spacing | No
             raise ValueError(f"its unit of length has code {unit}; allowed are {', '.join(map(str, _NIFTI_UNITS))}")
         raw = kind.header_class(data[: kind.header_class.sizeof_hdr], check=False)  # a check makes 1 of a size of 0
         is_sized = bool(raw["sform_code"] or raw["pixdim"][1:4].all())
+        is_placed = bool((raw["sform_code"] or raw["qform_code"]) and affine[:3, 3].any())
     affine[:3] *= _NIFTI_UNITS[unit]
     if not np.isfinite(affine).all() or None in (stored := nibabel.aff2axcodes(affine)):
         raise ValueError(f"{file} does not say where its voxels are: its affine is {affine[:3].tolist()}")
     sizes = voxel_sizes(affine)
-    if not is_sized or (unit == 0 and np.allclose(sizes, 1)):
+    if not is_sized or (unit == 0 and not is_placed and np.allclose(sizes, 1)):
         affine[:, :3] /= sizes
         spacing = None
     else:
