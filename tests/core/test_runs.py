@@ -117,10 +117,11 @@ def test_a_damaged_state_or_run_is_named(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-def test_a_state_of_a_newer_version_is_not_called_damaged(tmp_path: Path) -> None:
-    (tmp_path / "state.json").write_text('{"schema_version": 2, "new": 1}')
-    with pytest.raises(ValueError, match="has schema version 2, but up to 1 can be read here: update napari-brainseg"):
-        read_state(tmp_path)
+def test_a_state_or_run_of_a_newer_version_is_not_called_damaged(tmp_path: Path) -> None:
+    for name, read in (("state.json", read_state), ("run.json", read_run)):
+        (tmp_path / name).write_text('{"schema_version": 2, "new": 1}')
+        with pytest.raises(ValueError, match=f"{name} has schema version 2, but up to 1 can be read here: update"):
+            read(tmp_path)
 
 
 def test_a_run_folder_is_owned_until_its_process_ends_however_it_does(

@@ -339,8 +339,7 @@ def test_damaged_run_is_not_resumed(
     output = tmp_path / "trained"
     shutil.copytree(trained_folder, output)
     (output / name).write_bytes((output / name).read_bytes()[:50])
-    message = f"{output / name} is damaged: the run cannot be resumed, train anew into another folder"
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(output / name))} is damaged: .*resumed.*$"):
         train(cases[:2], cases[2:3], output, tiny, quick, resume=True)
 
 

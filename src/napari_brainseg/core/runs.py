@@ -47,6 +47,7 @@ _SLICES = "slices.npz"
 class Run(Settings):
     """What was asked for, written once: a run can be resumed with nothing else."""
 
+    schema_version: int = 1
     model: ModelConfig
     training: TrainConfig
     train_cases: tuple[str, ...]
@@ -129,15 +130,12 @@ def read_run(folder: Path | str) -> Run | None:
     Raises
     ------
     ValueError
-        If the file is damaged.
+        If the file is damaged or of a newer version.
     """
-    path = Path(folder) / RUN_FILE
-    if not path.is_file():
-        return None
     try:
-        return Run.model_validate_json(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: the run cannot be resumed, train anew into another folder") from error
+        return read_versioned(Path(folder) / RUN_FILE, Run, "the record of a run, without which it cannot be resumed")
+    except FileNotFoundError:
+        return None
 
 
 def read_state(folder: Path | str) -> RunState | None:
