@@ -18,7 +18,8 @@ from monai.metrics.surface_distance import compute_average_surface_distance
 
 from napari_brainseg import find_cases, load_model, make_phantom, read_mask, read_volume, score_mask, segment
 from napari_brainseg.core.config import ScoreConfig
-from napari_brainseg.core.evaluation import pair_masks, score_cases, summarise_scores
+from napari_brainseg.core.evaluation import score_cases, summarise_scores
+from napari_brainseg.core.mask_pairs import pair_masks
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ Without a folder, on a made-up case of 88 slices. All are measured in turns in o
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from machine import describe_machine, take_turns
@@ -14,6 +15,7 @@ from monai.networks.nets import BasicUNet
 
 from napari_brainseg import find_cases, load_model, make_phantom, read_volume, segment
 from napari_brainseg.core.devices import choose_device
+from napari_brainseg.core.model_folders import DEFAULT_MODEL, shipped_models
 from napari_brainseg.core.segmentation import head_box
 
 BATCH = 8
@@ -49,8 +51,10 @@ def main() -> None:
             for _ in range(PLAIN_SLICES):
                 plain(image).cpu()
 
+    others = {name: load_model(name) for name in shipped_models() if name != DEFAULT_MODEL}
     contestants = {
-        "segment": lambda: segment(volume, model) and None,
+        "segment": partial(segment, volume, model),
+        **{name: partial(segment, volume, other) for name, other in others.items()},
         "bare, head": bare(box),
         "bare, whole": bare([height, width]),
         "plain U-Net": slice_by_slice,
@@ -68,6 +72,7 @@ def main() -> None:
         ("bare, head", "bare network on ready batches of the head's size"),
         ("bare, whole", "bare network on ready batches of the whole size"),
         ("plain U-Net", "plain float32 U-Net (32 to 512), slice by slice"),
+        *((name, f"segment with the model {name}") for name in others),
     ):
         print(f"{label}: {middle[name]:7.2f} s, segment takes {middle['segment'] / middle[name]:.3f} of it")
     print(f"segment is {middle['plain U-Net'] / middle['segment']:.1f} times faster than the plain U-Net")

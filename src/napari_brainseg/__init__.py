@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from .core.config import ScoreConfig as ScoreConfig
     from .core.config import SegmentConfig as SegmentConfig
     from .core.config import TrainConfig as TrainConfig
-    from .core.evaluation import pair_masks as pair_masks
     from .core.evaluation import score_cases as score_cases
     from .core.evaluation import summarise_scores as summarise_scores
     from .core.exploration import check_cases as check_cases
     from .core.exploration import explore_cases as explore_cases
+    from .core.mask_pairs import pair_masks as pair_masks
     from .core.masks import read_mask as read_mask
     from .core.masks import write_mask as write_mask
     from .core.metrics import Scores as Scores

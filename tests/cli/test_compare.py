@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from napari_brainseg.core.evaluation import compare_scores, pair_masks, score_cases
+from napari_brainseg.core.evaluation import compare_scores, score_cases
+from napari_brainseg.core.mask_pairs import pair_masks
 from napari_brainseg.core.report_contents import ComparisonReport
 from napari_brainseg.core.reports import COMPARISON_FILES
 

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from napari_brainseg.core.config import ScoreConfig
-from napari_brainseg.core.evaluation import pair_masks, score_cases, summarise_scores
+from napari_brainseg.core.evaluation import score_cases, summarise_scores
+from napari_brainseg.core.mask_pairs import pair_masks
 from napari_brainseg.core.metrics import FIGURES
 from napari_brainseg.core.report_contents import ScoreReport
 from napari_brainseg.core.reports import SCORE_FILES

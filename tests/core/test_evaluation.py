@@ -1,7 +1,6 @@
 import itertools
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,42 +12,19 @@ from napari_brainseg.core.cases import Case, find_cases
 from napari_brainseg.core.config import CHANNELS, FLAIR, ScoreConfig
 from napari_brainseg.core.evaluation import (
     CaseScores,
-    MaskPair,
     Summary,
     bootstrap_interval,
     compare_scores,
-    pair_masks,
-    read_pair,
     score_cases,
-    score_pair,
     summarise_scores,
 )
+from napari_brainseg.core.mask_pairs import pair_masks, read_pair
 from napari_brainseg.core.masks import MaskFormat, read_mask, write_mask
 from napari_brainseg.core.metrics import Scores, score_mask
 from napari_brainseg.core.progress import Cancelled, Progress
 from napari_brainseg.core.volumes import Array, Volume, read_volume
 
 COUNTS = ScoreConfig(distances=False)
-
-
-def shifted(mask: Array) -> Array:
-    return np.roll(mask, 2, axis=2)
-
-
-def write_predictions(cases: Sequence[Case], folder: Path, format: MaskFormat = "kaggle") -> None:
-    for case in cases:
-        volume = read_volume(case)
-        mask = read_mask(case, volume)
-        assert mask is not None
-        write_mask(shifted(mask), folder / case.name, volume, format=format)
-
-
-@pytest.fixture(scope="session")
-def predictions(cases: list[Case], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Masks of all cases, two voxels beside the manual ones."""
-    folder = tmp_path_factory.mktemp("predictions")
-    write_predictions(cases, folder)
-    return folder
 
 
 def never(name: str, reason: str) -> None:
@@ -63,72 +39,41 @@ def a_case(name: str, dice: float, missing: tuple[str, ...] | None = (), slices:
     return CaseScores(name, site, missing, scores, slices, tuple(range(1, len(slices) + 1)))
 
 
-def test_masks_are_paired_by_the_name_of_their_case(predictions: Path, patients: Path, tmp_path: Path) -> None:
-    some = tmp_path / "some"
-    shutil.copytree(predictions / "anna", some / "anna")
-    shutil.copytree(predictions / "carl", some / "zoe")
-    for file in (some / "zoe").iterdir():
-        file.rename(file.with_name(file.name.replace("carl", "zoe")))
-    pairing = pair_masks(some, patients)
-    assert [pair.name for pair in pairing.pairs] == ["anna"]
-    assert pairing.only_predicted == ("zoe",)
-    assert pairing.only_reference == ("bert", "carl", "dora")
-
-
-def test_a_single_mask_on_each_side_needs_no_common_name(predictions: Path, patients: Path) -> None:
-    (pair,) = pair_masks(predictions / "anna", patients / "bert").pairs
-    assert (pair.name, pair.predicted.name, pair.reference.name) == ("bert", "anna", "bert")
-
-
 @pytest.mark.parametrize("format", ["kaggle", "tiff", "nifti"])
 @pytest.mark.parametrize("as_reference", [False, True], ids=["predicted", "reference too"])
 def test_masks_of_every_format_give_the_same_scores(
     cases: list[Case], patients: Path, tmp_path: Path, format: MaskFormat, as_reference: bool
 ) -> None:
-    write_predictions(cases[:2], tmp_path / "ours", format)
-    references = patients
-    if as_reference:  # masks alone, without images
-        references = tmp_path / "theirs"
-        for case in cases[:2]:
-            volume = read_volume(case)
-            mask = read_mask(case, volume)
-            assert mask is not None
+    references = tmp_path / "theirs" if as_reference else patients
+    for case in cases[:2]:
+        volume = read_volume(case)
+        mask = read_mask(case, volume)
+        assert mask is not None
+        write_mask(np.roll(mask, 2, axis=2), tmp_path / "ours" / case.name, volume, format=format)
+        if as_reference:  # masks alone, without images
             write_mask(mask, references / case.name, volume, format=format)
     scored = score_cases(pair_masks(tmp_path / "ours", references).pairs, COUNTS, on_failure=never)
     for case, found in zip(cases[:2], scored, strict=True):
         mask = read_mask(case, read_volume(case))
         assert mask is not None
-        expected = score_mask(shifted(mask), mask, config=COUNTS)
+        expected = score_mask(np.roll(mask, 2, axis=2), mask, config=COUNTS)
         assert (found.scores.tp, found.scores.fp, found.scores.fn) == (expected.tp, expected.fp, expected.fn)
         assert found.missing is None if as_reference else found.missing == ()
 
 
-def test_results_of_a_segmentation_are_predictions(predictions: Path, patients: Path, tmp_path: Path) -> None:
-    shutil.copytree(predictions, results := tmp_path / "results")
-    for folder in results.iterdir():
-        (folder / "segmentation.json").write_text("{}", "utf-8")
-    assert len(pair_masks(results, patients).pairs) == 4
-
-
 def test_files_not_called_masks_count_as_masks_where_there_are_no_others(
-    predictions: Path, patients: Path, tmp_path: Path
+    shifted: Path, patients: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(predictions, tmp_path / "renamed")
+    shutil.copytree(shifted, tmp_path / "renamed")
     for file in (tmp_path / "renamed").glob("*/*.tif"):
         file.rename(file.with_name(file.name.replace("_mask", "")))
     assert len(score_cases(pair_masks(tmp_path / "renamed", patients).pairs, on_failure=never)) == 4
 
 
-def test_a_folder_without_masks_is_refused(tmp_path: Path, patients: Path) -> None:
-    (tmp_path / "notes.txt").write_text("nothing", "utf-8")
-    with pytest.raises(ValueError, match="no mask found; allowed are"):
-        pair_masks(tmp_path, patients)
-
-
 def test_a_case_that_cannot_be_scored_is_named_and_the_others_go_on(
-    predictions: Path, patients: Path, tmp_path: Path
+    shifted: Path, patients: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(predictions, broken := tmp_path / "broken")
+    shutil.copytree(shifted, broken := tmp_path / "broken")
     (damaged := broken / "anna" / "anna_2_mask.tif").write_bytes(b"no image")
     (broken / "bert" / "bert_5_mask.tif").unlink()
     failed: dict[str, str] = {}
@@ -142,40 +87,16 @@ def test_a_case_that_cannot_be_scored_is_named_and_the_others_go_on(
     assert [(progress.done, progress.total) for progress in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_a_reference_without_a_mask_says_so(cases: list[Case], predictions: Path) -> None:
-    (predicted,) = find_cases_with_masks(predictions / "anna")
-    bare = replace(cases[0], masks=(None,) * len(cases[0].images))
-    with pytest.raises(ValueError, match=r"anna has no mask of anna"):
-        score_pair(MaskPair("anna", predicted, bare))
-
-
-def find_cases_with_masks(folder: Path) -> list[Case]:
-    return [pair.predicted for pair in pair_masks(folder, folder).pairs]
-
-
-def test_masks_of_another_size_are_refused_with_both_shapes(patients: Path, tmp_path: Path) -> None:
-    (case,) = find_cases(patients / "anna")
-    volume = read_volume(case)
-    cut = replace(volume, array=volume.array[:3], slice_numbers=(1, 2, 3))
-    write_mask(np.zeros(cut.shape, np.uint8), tmp_path / "cut", cut, format="tiff")
-    write_mask(np.zeros(volume.shape, np.uint8), tmp_path / "whole", volume, format="tiff")
-    (pair,) = pair_masks(tmp_path / "cut", tmp_path / "whole").pairs
-    with pytest.raises(ValueError, match=r"shape \(3, 64, 64\), but the reference has \(6, 64, 64\)"):
-        read_pair(pair)
-
-
-def test_scoring_can_be_stopped(predictions: Path, patients: Path) -> None:
+def test_scoring_can_be_stopped(shifted: Path, patients: Path) -> None:
     def stop(progress: Progress) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        score_cases(pair_masks(predictions, patients).pairs, COUNTS, on_failure=never, on_progress=stop)
+        score_cases(pair_masks(shifted, patients).pairs, COUNTS, on_failure=never, on_progress=stop)
 
 
-def test_missing_sequences_and_slice_numbers_come_from_the_images(predictions: Path, patients: Path) -> None:
-    scored = {
-        case.name: case for case in score_cases(pair_masks(predictions, patients).pairs, COUNTS, on_failure=never)
-    }
+def test_missing_sequences_and_slice_numbers_come_from_the_images(shifted: Path, patients: Path) -> None:
+    scored = {case.name: case for case in score_cases(pair_masks(shifted, patients).pairs, COUNTS, on_failure=never)}
     assert scored["carl"].missing == ("pre-contrast", "post-contrast")
     assert scored["anna"].missing == ()
     assert scored["anna"].slice_numbers == (1, 2, 3, 4, 5, 6)
@@ -328,13 +249,11 @@ def bright(volume: Volume) -> Array:
     return (flair > np.percentile(flair, 98)).astype(np.uint8)
 
 
-def test_slices_without_a_mask_in_the_reference_count_nowhere(
-    predictions: Path, patients: Path, tmp_path: Path
-) -> None:
+def test_slices_without_a_mask_in_the_reference_count_nowhere(shifted: Path, patients: Path, tmp_path: Path) -> None:
     shutil.copytree(patients / "anna", tmp_path / "some" / "anna")
     (tmp_path / "some" / "anna" / "anna_3_mask.tif").unlink()
-    (whole,) = score_cases(pair_masks(predictions / "anna", patients / "anna").pairs, COUNTS, on_failure=never)
-    (pair,) = pair_masks(predictions / "anna", tmp_path / "some" / "anna").pairs
+    (whole,) = score_cases(pair_masks(shifted / "anna", patients / "anna").pairs, COUNTS, on_failure=never)
+    (pair,) = pair_masks(shifted / "anna", tmp_path / "some" / "anna").pairs
     (found,) = score_cases([pair], COUNTS, on_failure=never)
     assert whole.slices[2].reference > 0
     assert found.slice_numbers == (1, 2, 4, 5, 6)
@@ -344,12 +263,12 @@ def test_slices_without_a_mask_in_the_reference_count_nowhere(
     assert (summarise_scores([found, whole]).slices.left_out, read_pair(pair).known.tolist()[2]) == (1, False)
 
 
-def test_a_case_without_masks_is_called_that(predictions: Path, patients: Path, tmp_path: Path) -> None:
+def test_a_case_without_masks_is_called_that(shifted: Path, patients: Path, tmp_path: Path) -> None:
     shutil.copytree(patients, tmp_path / "some")
     for file in (tmp_path / "some" / "anna").glob("*_mask.tif"):
         file.unlink()
     failed: dict[str, str] = {}
-    scored = score_cases(pair_masks(predictions, tmp_path / "some").pairs, COUNTS, on_failure=failed.__setitem__)
+    scored = score_cases(pair_masks(shifted, tmp_path / "some").pairs, COUNTS, on_failure=failed.__setitem__)
     assert len(scored) == 3
     assert failed["anna"].startswith(
         f"{tmp_path / 'some' / 'anna'} has no mask of anna: none of its files is called one, and "

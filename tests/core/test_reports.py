@@ -11,7 +11,8 @@ import pytest
 from napari_brainseg.core import report_pages
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import ScoreConfig
-from napari_brainseg.core.evaluation import Summary, pair_masks, score_cases
+from napari_brainseg.core.evaluation import Summary, score_cases
+from napari_brainseg.core.mask_pairs import pair_masks
 from napari_brainseg.core.model_folders import ModelInfo, Provenance
 from napari_brainseg.core.report_contents import ScoredPredictions, report_comparison, report_scores
 from napari_brainseg.core.reports import SCORE_FILES, write_comparison_report, write_score_report

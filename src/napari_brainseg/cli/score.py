@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from ..core.config import ScoreConfig
-from ..core.evaluation import POOR_DICE, CaseScores, pair_masks, score_cases
+from ..core.evaluation import POOR_DICE, CaseScores, score_cases
 from ..core.files import refuse_existing
+from ..core.mask_pairs import pair_masks
 from ..core.progress import OnProgress
 from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreReport, report_scores
 from ..core.score_tables import figure_of, figure_title, shown

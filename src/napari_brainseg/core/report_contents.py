@@ -14,13 +14,12 @@ from .durations import now
 from .evaluation import (
     CaseScores,
     Comparison,
-    MaskPair,
-    Pairing,
     ScoreSummary,
     Summary,
     compare_scores,
     summarise_scores,
 )
+from .mask_pairs import MaskPair, Pairing
 from .metrics import EMPTY_POLICIES, FIGURES
 from .model_folders import ModelInfo, read_model_info, shipped_models
 from .results import SegmentationResult
