@@ -94,6 +94,18 @@ def test_a_finding_about_a_broken_case_says_why_it_does_not_open(open_page, data
     assert "bert_3.tif" in notified[0]
 
 
+def test_a_finding_about_the_whole_data_set_names_no_case_and_opens_none(open_page, data, notified):
+    (data / "data.csv").write_text("no table of patients")
+    widget = open_page(data)
+    page = widget.explore_page
+    item = item_about(page, "data.csv is not used")
+    page.findings.itemClicked.emit(item)
+
+    assert item.text().split(" ", 1)[1].startswith(str(data))
+    assert not widget.is_busy
+    assert not notified
+
+
 def test_a_hidden_case_is_found_too(qtbot, open_page, data, viewer):
     widget = open_page(data)
     widget.cases_page.filter.setText("dora")
