@@ -57,7 +57,9 @@ left out, nothing cleaned up. In brackets the 95 % interval of the mean, by draw
 - Large parts of a tumour that is hardly brighter than grey matter may be missed, and a small one altogether.
 - How much of the folded cortex around a tumour counts is a matter of taste, in the masks as well.
 - Scanners, sequences and stages of treatment that this collection does not have were not tested.
-{picture}
+
+![The worst unseen cases, where they are worst](https://raw.githubusercontent.com/napari-brainseg/napari-brainseg/main/docs/images/{picture})
+
 The page on accuracy in the documentation (`docs/accuracy.md`) looks into them.
 
 ## How to make it again
@@ -76,9 +78,6 @@ a little different.
 
 
 _USES = {DEFAULT_MODEL: "which begins with it", "fast": "for a computer on which `default` takes too long"}
-_PICTURE = """
-![The worst unseen cases, where they are worst](https://raw.githubusercontent.com/napari-brainseg/napari-brainseg/main/docs/images/worst.png)
-"""
 _MAKE = "brainseg train kaggle_3m --config model.json --validation-share 0 --device auto --output again"
 _GO_ON = """\
 python benchmarks/cross_validation.py kaggle_3m folds.json cv fast --folds all
@@ -99,7 +98,7 @@ def model_card(info: ModelInfo) -> str:
     return _CARD.format(
         name=info.name,
         use=_USES[info.name],
-        picture=_PICTURE if is_default else "",
+        picture="worst.png" if is_default else f"worst-{info.name}.png",
         beside="" if is_default else _beside_default(info),
         make=_GO_ON if info.lineage else _MAKE,
         cases=len(info.train_cases),

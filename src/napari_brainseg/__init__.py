@@ -40,8 +40,9 @@ __version__ = "0.1.0"
 _MODULES = {
     "cases": ("Case", "find_cases"),
     "config": ("ModelConfig", "PostprocessConfig", "ScoreConfig", "SegmentConfig", "TrainConfig"),
-    "evaluation": ("pair_masks", "score_cases", "summarise_scores"),
+    "evaluation": ("score_cases", "summarise_scores"),
     "exploration": ("check_cases", "explore_cases"),
+    "mask_pairs": ("pair_masks",),
     "masks": ("read_mask", "write_mask"),
     "metrics": ("Scores", "score_mask"),
     "models": ("TrainedModel", "load_model", "save_model"),

@@ -225,7 +225,7 @@ def test_what_is_no_model_is_refused(saved: Path, tmp_path: Path, name: str) -> 
     (tmp_path / "file").touch()
     (tmp_path / "weights alone").mkdir()
     shutil.copy(saved / "weights.safetensors", tmp_path / "weights alone")
-    message = f"{tmp_path / name} is not a model: allowed are 'default' and a folder with model.json and weights"
+    message = f"{tmp_path / name} is not a model: allowed are 'default', 'fast' and a folder with model.json and "
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
         load_model(tmp_path / name)
 

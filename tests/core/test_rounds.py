@@ -13,6 +13,7 @@ from napari_brainseg.core.rounds import (
     adopt,
     find_rounds,
     model_in_use,
+    name_models,
     next_run,
     read_adoptions,
     roll_back,
@@ -75,6 +76,16 @@ def test_adopting_and_going_back_step_by_step(workspace: Workspace, runs: list[P
         ("runs/round-2", False),
     ]
     assert adoptions[0].weights_sha256 == read_model_info(runs[0]).provenance.weights_sha256 != ""
+
+
+def test_a_shipped_model_is_adopted_by_its_name(
+    workspace: Workspace, runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs[0], tmp_path / "fast")
+    monkeypatch.chdir(tmp_path)
+    adopt(workspace, "fast")
+    assert model_in_use(workspace) == "fast"
+    assert name_models(workspace)[read_model_info("fast").provenance.weights_sha256] == "fast"
 
 
 def test_going_back_without_an_adoption_is_refused(workspace: Workspace) -> None:

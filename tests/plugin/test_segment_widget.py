@@ -17,7 +17,7 @@ from qtpy.QtCore import QEvent, QSettings, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_brainseg.cli import main
-from napari_brainseg.core import segmentation
+from napari_brainseg.core import model_folders, segmentation
 from napari_brainseg.core.cases import Case, find_cases
 from napari_brainseg.core.config import PostprocessConfig, SegmentConfig
 from napari_brainseg.core.masks import read_mask
@@ -846,6 +846,23 @@ def test_the_model_line_tells_score_and_date(tab, tmp_path, save_tiny_model, sco
 def test_the_device_line_tells_where_and_why(tab):
     assert re.fullmatch(r"\w+( GPU)?, \w+, about \d+ s for these 6 slices", tab.device_line.text())
     assert tab.device_line.toolTip().startswith("Why there: ")
+
+
+def test_all_shipped_models_are_offered(
+    viewer, tiny_volume, add_layers, open_segment_tab, save_tiny_model, tmp_path, monkeypatch
+):
+    for name in ("fast", "default"):
+        save_tiny_model(tmp_path / "package" / "models" / name)
+    monkeypatch.setattr(model_folders, "files", lambda _: tmp_path / "package")
+    add_layers(viewer, tiny_volume)
+    tab = open_segment_tab(viewer)
+    box = tab.model.native
+    assert [box.itemText(row) for row in range(2)] == ["default (shipped)", "fast (shipped)"]
+
+    tab.model.value = "fast"
+    assert tab.models.name == "fast"
+    assert tab.models.is_by_hand
+    assert tab.model.choices == ("default", "fast", "Choose a model folder...")  # once, not as one used lately too
 
 
 def test_a_folder_that_holds_no_model_is_refused_and_the_former_stays(tab, tmp_path, monkeypatch):
