@@ -359,7 +359,7 @@ def test_a_folder_that_holds_no_model_is_refused(brainseg, patients, tmp_path):
     told = brainseg("segment", patients / "anna", "--output", tmp_path / "out", "--model", tmp_path)
 
     assert told.code == 1
-    assert told.err.startswith(f"brainseg: {tmp_path} is not a model: allowed are 'default' and ")
+    assert told.err.startswith(f"brainseg: {tmp_path} is not a model: allowed are 'default', 'fast' and ")
     assert not (tmp_path / "out").exists()
 
 
