@@ -75,7 +75,8 @@ def main() -> None:
         *((name, f"segment with the model {name}") for name in others),
     ):
         print(f"{label}: {middle[name]:7.2f} s, segment takes {middle['segment'] / middle[name]:.3f} of it")
-    print(f"segment is {middle['plain U-Net'] / middle['segment']:.1f} times faster than the plain U-Net")
+    for name in ("segment", *others):
+        print(f"{name} is {middle['plain U-Net'] / middle[name]:.1f} times faster than the plain U-Net")
 
 
 if __name__ == "__main__":
