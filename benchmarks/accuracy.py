@@ -82,7 +82,9 @@ class Report:
             tried[item] = dice_of_rules(self.predictions.probability(item), self.predictions.manual(item))
         chosen = {fold: best_rule(tried[item] for item in self.others(fold)) for fold in self.folds}
         cleaned = {item: self._score(item, PLAIN, chosen[item.fold]) for item in self.cases}
-        _print_summary("mask", {"threshold 0.5, nothing cleaned": plain, "by the rule of the other folds": cleaned})
+        masks = {"threshold 0.5, nothing cleaned": plain, "by the rule of the other folds": cleaned}
+        masks["an upper bound: by the rule that suits each case best"] = {item: max(tried[item]) for item in self.cases}
+        _print_summary("mask", masks)
         changes = [cleaned[item] - plain[item] for item in self.cases]
         print(f"\nChange of the mean: {fmean(changes):+.4f}{_interval(self.cases, changes, fmean, '+.4f')}.")
         for fold, rule in chosen.items():
