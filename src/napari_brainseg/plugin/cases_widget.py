@@ -30,7 +30,7 @@ from .explore_page import ExplorePage
 from .layers import sample_folder
 from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
 from .preferences import CASES_FOLDER, preferences
-from .tabs import is_closing, raise_tab
+from .tabs import is_closing, raise_tab, without_proxy
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class CasesWidget(QWidget):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        viewer = without_proxy(viewer)
         super().__init__()
         self.viewer = viewer
         self.folder: Path | None = None

@@ -31,7 +31,7 @@ from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
 from .slice_view import go_to_slice
 from .sources import known_spacing, set_spacing
-from .tabs import is_closing, show_tab
+from .tabs import is_closing, show_tab, without_proxy
 from .task import Task, Tasks
 from .viewer_keys import ViewerKeys
 from .workspace_choice import data_folder_of, workspace_for
@@ -55,6 +55,7 @@ class SegmentWidget(SegmentForm):
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        viewer = without_proxy(viewer)
         super().__init__()
         self.viewer = viewer
         self._filling: ResultLayer | None = None
