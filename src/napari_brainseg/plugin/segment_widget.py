@@ -230,7 +230,10 @@ class SegmentWidget(SegmentForm):
                 filled.end()
             self.results.show_maps(filled)
         if task.was_stopped:
-            done = "the slices that were done stay, the others are empty" if filled else "no slice was done yet"
+            done = "no slice was done yet"
+            if filled:
+                stay = "the slices that were done stay, the others are empty"
+                done = stay if filled.is_shown else "the mask was taken out of the viewer"
             self._tell(f"Stopped: {done}.{self._kept}")
         self._filling = None
         self._images_chosen()
@@ -338,7 +341,8 @@ class SegmentWidget(SegmentForm):
         if self.picker.source:
             slices = self.picker.source.slices
             seconds = self._engine.seconds_per_slice * slices
-            text += f", about {max(seconds, 1):.0f} s for these {slices} slices"
+            these = f"these {slices} slices" if slices > 1 else "this slice"
+            text += f", about {max(seconds, 1):.0f} s for {these}"
         self.device_line.setText(text)
         self.device_line.setToolTip(f"Why there: {self._engine.reason}.")
 
