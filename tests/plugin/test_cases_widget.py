@@ -179,6 +179,7 @@ def test_everything_has_a_tooltip(open_tab, data_set):
 def test_nothing_needs_scrolling_sideways(open_tab, data_set, width):
     widget = open_tab(data_set)
     widget.resize(width, 700)
+    widget.message.setText(f"{'a_very_long_name_of_a_case' * 5} is open.")
 
     assert widget.minimumSizeHint().width() <= 300
     assert widget.cases_page.view.horizontalHeader().length() <= widget.cases_page.view.viewport().width()

@@ -25,6 +25,7 @@ from ..core.progress import Progress
 from ..core.words import counted
 from .buttons import make_button, side_by_side
 from .cases_page import OPEN_FOLDER, CasesPage
+from .columns import text_line
 from .correction_layer import save_corrections
 from .explore_page import ExplorePage
 from .layers import sample_folder
@@ -84,9 +85,7 @@ class CasesWidget(QWidget):
         self.bar.setToolTip("How many cases have been looked into; the table can be used meanwhile.")
         self.cancel_button = make_button("Cancel", self._cancel_or_continue)
         self.busy = side_by_side(self.bar, self.cancel_button, stretch=(1, 0))
-        self.message = QLabel()
-        self.message.setWordWrap(True)
-        self.message.setToolTip("What was done last, or what went wrong.")
+        self.message = text_line("What was done last, or what went wrong.")
         layout = QVBoxLayout(self)
         layout.addWidget(self.pages, stretch=1)
         layout.addWidget(self.busy)
