@@ -238,11 +238,12 @@ class CasesWidget(QWidget):
         edited = edited_masks(layers)
         if not edited:
             return True
+        were, them = ("was", "it") if len(edited) == 1 else ("were", "them")
         answer = QMessageBox.question(
             self,
             "Edited mask",
-            f"{', '.join(edited)} was edited. Opening another case takes it out of the viewer, and edits that were not "
-            "saved are lost.",
+            f"{', '.join(edited)} {were} edited. Opening another case takes {them} out of the viewer, and edits that "
+            "were not saved are lost.",
             QMessageBox.StandardButton.Discard | QMessageBox.StandardButton.Cancel,
             QMessageBox.StandardButton.Cancel,
         )
