@@ -179,6 +179,7 @@ def test_everything_has_a_tooltip(open_tab, data_set):
 def test_nothing_needs_scrolling_sideways(open_tab, data_set, width):
     widget = open_tab(data_set)
     widget.resize(width, 700)
+    widget.message.setText(f"{'a_very_long_name_of_a_case' * 5} is open.")
 
     assert widget.minimumSizeHint().width() <= 300
     assert widget.cases_page.view.horizontalHeader().length() <= widget.cases_page.view.viewport().width()
@@ -380,6 +381,23 @@ def test_another_case_replaces_the_former_with_its_results_and_nothing_else(open
     assert len(viewer.layers) == 5
 
 
+def test_several_edited_masks_are_asked_about_in_the_plural(open_tab, data_set, viewer, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        QMessageBox, "question", lambda *words: asked.append(words[2]) or QMessageBox.StandardButton.Cancel
+    )
+    widget = open_tab(data_set)
+    open_case(widget, open_tab, "phantom_1")
+    mask = viewer.layers["phantom_1 manual"]
+    viewer.add_layer(Labels(mask.data.copy(), name="another", metadata=dict(mask.metadata)))
+    for layer in (mask, viewer.layers["another"]):
+        paint(layer)
+
+    open_case(widget, open_tab, "phantom_2")
+
+    assert asked[0].startswith("phantom_1 manual, another were edited. Opening another case takes them out ")
+
+
 @pytest.mark.parametrize("answer", [QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Discard])
 def test_an_edited_mask_goes_only_after_asking(open_tab, data_set, viewer, monkeypatch, answer):
     asked = []
@@ -391,7 +409,7 @@ def test_an_edited_mask_goes_only_after_asking(open_tab, data_set, viewer, monke
     open_case(widget, open_tab, "phantom_2")
 
     assert len(asked) == 1
-    assert "phantom_1 manual" in asked[0]
+    assert asked[0].startswith("phantom_1 manual was edited. Opening another case takes it out ")
     assert ("phantom_1 manual" in viewer.layers) == (answer == QMessageBox.StandardButton.Cancel)
 
 

@@ -28,3 +28,14 @@ def test_a_line_breaks_long_names_gives_them_back_whole_and_can_be_emptied(qapp)
     assert QLabel.text(line).count("\u200b") == 5
     line.clear()
     assert line.text() == QLabel.text(line) == ""
+
+
+def test_what_a_large_font_leaves_no_room_for_can_be_scrolled_to(qtbot):
+    column, part = Column(), QLabel("Nothing to be broken")
+    qtbot.addWidget(column)
+    column.set_parts(part)
+    column.resize(300, 200)
+    column.show()
+    assert not column.horizontalScrollBar().isVisible()
+    part.setMinimumWidth(400)
+    qtbot.waitUntil(column.horizontalScrollBar().isVisible)

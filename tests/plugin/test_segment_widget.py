@@ -478,6 +478,7 @@ def test_a_result_removed_in_mid_run_stops_it(tab, half_done, finish, viewer):
     gate.open()
     finish(tab)
 
+    assert tab.status.text() == "Stopped: the mask was taken out of the viewer."
     assert not predictions(viewer)
     assert tab.run_button.text == RUN
     assert not tab.threshold.enabled
@@ -846,6 +847,12 @@ def test_the_model_line_tells_score_and_date(tab, tmp_path, save_tiny_model, sco
 def test_the_device_line_tells_where_and_why(tab):
     assert re.fullmatch(r"\w+( GPU)?, \w+, about \d+ s for these 6 slices", tab.device_line.text())
     assert tab.device_line.toolTip().startswith("Why there: ")
+
+
+def test_the_device_line_speaks_of_a_single_slice(tab, viewer):
+    viewer.add_image(np.zeros((32, 32)), name="flat")
+
+    assert tab.device_line.text().endswith("s for this slice")
 
 
 def test_all_shipped_models_are_offered(

@@ -195,6 +195,24 @@ def test_a_name_that_is_taken_is_refused(filled, patients):
     filled.name.textEdited.emit("mine")
 
     assert filled.cost_line.text().startswith("The folder mine exists already in ")
+
+
+@pytest.mark.parametrize(("name", "words"), [("..", "exists already in"), ("x" * 300, "The new model cannot go into")])
+def test_a_name_that_no_folder_can_have_is_refused(filled, tmp_path, name, words):
+    filled.models_folder = tmp_path  # which is there, as after a first training
+    filled.name.setText(name)
+    filled.name.textEdited.emit(name)
+
+    assert words in filled.cost_line.text()
+    assert not filled.start_button.isEnabled()
+
+
+def test_a_name_with_dots_does_not_lead_into_a_case(filled, patients, tmp_path):
+    filled.models_folder = patients / "not there yet"
+    filled.name.setText("../anna")
+    filled.name.textEdited.emit("../anna")
+
+    assert filled.cost_line.text().startswith("The folder anna exists already in ")
     filled.name.clear()
     filled.name.textEdited.emit("")
     assert filled.cost_line.text() == "Give the new model a name."

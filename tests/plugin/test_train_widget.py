@@ -109,6 +109,17 @@ def wait_for(qtbot, tab, *statuses):
     qtbot.waitUntil(lambda: tab.view is not None and tab.view.status in statuses, timeout=120_000)
 
 
+def test_nothing_is_cut_off_in_the_narrowest_column(make_napari_viewer, plugin, open_train_tab):
+    viewer = make_napari_viewer()  # whose style asks for wider boxes than Qt's
+    tab = open_train_tab(viewer)
+    viewer.window.add_dock_widget(tab, name="Train", area="right")
+    for widget in tab.findChildren(QWidget):
+        widget.ensurePolished()
+
+    assert tab.minimumWidth() == 300
+    assert tab.widget().minimumSizeHint().width() + tab.verticalScrollBar().sizeHint().width() <= 300
+
+
 # a training of its own
 
 

@@ -25,12 +25,13 @@ from ..core.progress import Progress
 from ..core.words import counted
 from .buttons import make_button, side_by_side
 from .cases_page import OPEN_FOLDER, CasesPage
+from .columns import text_line
 from .correction_layer import save_corrections
 from .explore_page import ExplorePage
 from .layers import sample_folder
 from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
 from .preferences import CASES_FOLDER, preferences
-from .tabs import is_closing, raise_tab
+from .tabs import is_closing, raise_tab, without_proxy
 from .task import Task, Tasks
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class CasesWidget(QWidget):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        viewer = without_proxy(viewer)
         super().__init__()
         self.viewer = viewer
         self.folder: Path | None = None
@@ -83,9 +85,7 @@ class CasesWidget(QWidget):
         self.bar.setToolTip("How many cases have been looked into; the table can be used meanwhile.")
         self.cancel_button = make_button("Cancel", self._cancel_or_continue)
         self.busy = side_by_side(self.bar, self.cancel_button, stretch=(1, 0))
-        self.message = QLabel()
-        self.message.setWordWrap(True)
-        self.message.setToolTip("What was done last, or what went wrong.")
+        self.message = text_line("What was done last, or what went wrong.")
         layout = QVBoxLayout(self)
         layout.addWidget(self.pages, stretch=1)
         layout.addWidget(self.busy)
@@ -238,11 +238,12 @@ class CasesWidget(QWidget):
         edited = edited_masks(layers)
         if not edited:
             return True
+        were, them = ("was", "it") if len(edited) == 1 else ("were", "them")
         answer = QMessageBox.question(
             self,
             "Edited mask",
-            f"{', '.join(edited)} was edited. Opening another case takes it out of the viewer, and edits that were not "
-            "saved are lost.",
+            f"{', '.join(edited)} {were} edited. Opening another case takes {them} out of the viewer, and edits that "
+            "were not saved are lost.",
             QMessageBox.StandardButton.Discard | QMessageBox.StandardButton.Cancel,
             QMessageBox.StandardButton.Cancel,
         )

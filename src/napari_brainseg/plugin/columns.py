@@ -15,7 +15,7 @@ _ANY_HEIGHT = 2**24 - 1
 
 
 class Column(QScrollArea):
-    """A column that is scrolled up and down, never sideways."""
+    """A column that is scrolled up and down; sideways only where a large font leaves it no room."""
 
     def set_parts(self, *parts: QWidget) -> None:
         """Put these below each other."""
@@ -24,7 +24,6 @@ class Column(QScrollArea):
         inside.layout().setContentsMargins(6, 6, 6, 6)
         self.setWidget(inside)
         self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # pictures must not change its width
         self.setMinimumWidth(300)
 

@@ -52,6 +52,7 @@ def put_in_rows(inside: QWidget, *parts: Any) -> QFormLayout:
     rows = QFormLayout(inside)
     rows.setContentsMargins(0, 0, 0, 0)
     rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)  # else the narrowest column is cut off
     for part in parts:
         native: QWidget = getattr(part, "native", part)
         if native is part or isinstance(part, ButtonWidget):

@@ -26,7 +26,7 @@ from .metrics_report import PairReport, shown, to_csv, to_markdown, write_report
 from .result_layer import ResultLayer, result_of
 from .sentences import as_sentence
 from .slice_view import go_to_slice, slice_in_view
-from .tabs import is_closing
+from .tabs import is_closing, without_proxy
 from .task import Task, Tasks
 from .viewer_keys import ViewerKeys
 
@@ -51,6 +51,7 @@ class MetricsWidget(MetricsForm):
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        viewer = without_proxy(viewer)
         super().__init__(viewer)
         self.viewer = viewer
         self.comparison: MaskComparison | None = None

@@ -29,7 +29,7 @@ from .review_rounds import ReviewRounds
 from .review_session import ReviewSession
 from .review_steps import describe_case, describe_saved, describe_slice, next_slice, states_of
 from .slice_view import go_to_slice, slice_in_view
-from .tabs import find_tab, is_closing
+from .tabs import find_tab, is_closing, without_proxy
 from .task import Tasks
 from .viewer_keys import ViewerKeys
 
@@ -51,6 +51,7 @@ class ReviewWidget(ReviewForm):
     """The case, its prediction, its layer, its workspace or the state of a slice is another one."""
 
     def __init__(self, viewer: Viewer) -> None:
+        viewer = without_proxy(viewer)
         super().__init__(viewer)
         self.viewer = viewer
         self.volume: Volume | None = None

@@ -31,7 +31,7 @@ from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
 from .slice_view import go_to_slice
 from .sources import known_spacing, set_spacing
-from .tabs import is_closing, show_tab
+from .tabs import is_closing, show_tab, without_proxy
 from .task import Task, Tasks
 from .viewer_keys import ViewerKeys
 from .workspace_choice import data_folder_of, workspace_for
@@ -55,6 +55,7 @@ class SegmentWidget(SegmentForm):
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        viewer = without_proxy(viewer)
         super().__init__()
         self.viewer = viewer
         self._filling: ResultLayer | None = None
@@ -229,7 +230,10 @@ class SegmentWidget(SegmentForm):
                 filled.end()
             self.results.show_maps(filled)
         if task.was_stopped:
-            done = "the slices that were done stay, the others are empty" if filled else "no slice was done yet"
+            done = "no slice was done yet"
+            if filled:
+                stay = "the slices that were done stay, the others are empty"
+                done = stay if filled.is_shown else "the mask was taken out of the viewer"
             self._tell(f"Stopped: {done}.{self._kept}")
         self._filling = None
         self._images_chosen()
@@ -337,7 +341,8 @@ class SegmentWidget(SegmentForm):
         if self.picker.source:
             slices = self.picker.source.slices
             seconds = self._engine.seconds_per_slice * slices
-            text += f", about {max(seconds, 1):.0f} s for these {slices} slices"
+            these = f"these {slices} slices" if slices > 1 else "this slice"
+            text += f", about {max(seconds, 1):.0f} s for {these}"
         self.device_line.setText(text)
         self.device_line.setToolTip(f"Why there: {self._engine.reason}.")
 

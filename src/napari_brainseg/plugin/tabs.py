@@ -18,7 +18,7 @@ class OpenAll(QWidget):
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = without_proxy(viewer)
         self.setMaximumHeight(0)
         QTimer.singleShot(0, self._open)
 
@@ -66,6 +66,12 @@ def raise_tab(viewer: "napari.Viewer", name: str) -> None:
     if (dock := _dock_of(viewer, name)) is not None:
         dock.show()
         dock.raise_()
+
+
+def without_proxy(viewer: "napari.Viewer") -> "napari.Viewer":
+    """The viewer itself: in the proxy of it that `napari -w` gives to widgets, no layer is the one that was added."""
+    itself: napari.Viewer = getattr(viewer, "__wrapped__", viewer)
+    return itself
 
 
 def is_closing(tab: QWidget, event: QEvent) -> bool:

@@ -96,7 +96,11 @@ def default_output(data: Path, today: date) -> Path:
 
 def why_not_there(output: Path, cases: list[Case]) -> str:
     """Why a new model cannot go into a folder, as a sentence; empty if it can."""
-    if output.exists():
+    try:
+        is_there = output.exists()
+    except OSError as error:  # such as a name that is too long
+        return f"The new model cannot go into that folder: {error.strerror}."
+    if is_there:
         return f"The folder {output.name} exists already in {output.parent}: choose another name."
     for case in cases:
         is_folder_of_its_own = case.layout == "slices"

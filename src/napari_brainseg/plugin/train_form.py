@@ -108,6 +108,7 @@ class TrainForm(QWidget):
         self._rows = QFormLayout(rows)
         self._rows.setContentsMargins(0, 0, 0, 0)
         self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)  # else the narrowest column is cut off
         for title, part in (
             ("Start from", self.source.native),
             ("Model", self.model.native),

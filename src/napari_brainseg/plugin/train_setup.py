@@ -1,6 +1,7 @@
 """What the Train tab does before a run: whom to train on, what to start from, how to train, and where to."""
 
 from datetime import date
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ class TrainSetup(TrainForm):
     def output(self) -> Path | None:
         """Where the new model goes."""
         name = self.name.text().strip()
-        return self.models_folder / name if self.models_folder and name else None
+        # Without dots: `models/../x` is not there, and so looks free, as long as there is no folder `models`.
+        return Path(normpath(self.models_folder / name)) if self.models_folder and name else None
 
     def request(self) -> TrainingRequest:
         """Return what is to be trained, as the form says.

@@ -18,7 +18,7 @@ from .buttons import copy_text
 from .columns import Column
 from .preferences import CASES_FOLDER, preferences
 from .sentences import as_sentence
-from .tabs import find_tab, is_closing, show_tab
+from .tabs import find_tab, is_closing, show_tab, without_proxy
 from .task import Tasks
 from .train_command import TrainingRequest, data_folder, resume_arguments
 from .train_farewell import CloseQuestion, ask
@@ -45,6 +45,7 @@ class TrainWidget(Column):
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        viewer = without_proxy(viewer)
         super().__init__()
         self.viewer = viewer
         self.view: RunView | None = None
