@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from napari_brainseg.core import devices, segmentation
 from napari_brainseg.core.config import ModelConfig, PostprocessConfig, SegmentConfig
 from napari_brainseg.core.devices import Device
-from napari_brainseg.core.model_folders import ModelInfo, Provenance
+from napari_brainseg.core.model_folders import Ancestor, ModelInfo, Provenance
 from napari_brainseg.core.models import TrainedModel
 from napari_brainseg.core.preprocessing import measure_intensities, normalise
 from napari_brainseg.core.progress import Cancelled, Progress
@@ -433,9 +433,22 @@ def test_provenance_tells_how_the_result_was_made(volume: Volume, untrained: Tra
     assert told.postprocess == PostprocessConfig()
     assert told.device == "CPU, float32"
     assert told.notes == ()
+    assert told.trained_on is False
     assert told.versions["torch"] == torch.__version__
     assert told.seconds > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", told.created)
+
+
+@pytest.mark.parametrize("learned", ["anna", "TCGA_AB_1234_19991231"])
+def test_provenance_tells_whether_the_model_has_learned_from_the_patient(
+    volume: Volume, untrained: TrainedModel, learned: str
+) -> None:
+    """Also in another visit, and where a model learned from it that this one comes from."""
+    ancestor = Ancestor(name="old", weights_sha256="ab", train_cases=(learned,))
+    model = TrainedModel(untrained.info.model_copy(update={"lineage": (ancestor,)}), untrained.network)
+    names = ("anna", "TCGA_AB_1234_20010203", "carl")
+    told = [segment(replace(volume, name=name), model, CPU, only=(0,)).provenance.trained_on for name in names]
+    assert told == [learned == "anna", learned != "anna", False]
 
 
 def test_number_of_threads_is_the_one_asked_for(

@@ -8,7 +8,7 @@ import pytest
 
 from napari_brainseg.core.config import ScoreConfig
 from napari_brainseg.core.metrics import EMPTY_POLICIES, FIGURES, Scores, score_mask, score_slices
-from napari_brainseg.plugin.metrics_report import PairReport, shown, to_csv, to_markdown, write_report
+from napari_brainseg.plugin.metrics_report import PairReport, caution, shown, to_csv, to_markdown, write_report
 
 SCORES = Scores(tp=40_000, fp=1_310, fn=2_000, tn=5_000_000, hd95=4.123, assd=0.87)
 
@@ -75,6 +75,15 @@ def test_markdown_has_names_policy_values_and_definitions(report):
     assert rows[2].startswith("| Dice | 0.86 | 2 TP / (2 TP + FP + FN)")
     assert all(figure.definition in text for figure in FIGURES)
     assert len({line.count("|") for line in rows}) == 1
+
+
+def test_what_speaks_against_the_scores_goes_along_with_them(report):
+    words = caution("default")
+    flattered = replace(report, caution=words)
+    assert "default has learned from this patient" in words
+    assert f"- Caution: {words}\n" in to_markdown(flattered)
+    assert f"# Caution: {words}\n" in to_csv(flattered)
+    assert "Caution" not in to_markdown(report) + to_csv(replace(report, caution=caution("")))
 
 
 def test_csv_has_the_volume_and_each_slice_in_full_precision(report, tmp_path):

@@ -16,7 +16,7 @@ from napari_brainseg.core.config import ScoreConfig
 from napari_brainseg.core.metrics import score_mask, score_slices
 from napari_brainseg.core.phantom import make_phantom
 from napari_brainseg.plugin import mask_comparison, metrics_widget
-from napari_brainseg.plugin.layer_metadata import kind_of
+from napari_brainseg.plugin.layer_metadata import kind_of, note
 from napari_brainseg.plugin.layers import mask_layer
 from napari_brainseg.plugin.mask_comparison import AGREE, MISSED, TOO_MUCH
 from napari_brainseg.plugin.mask_picker import NO_MASKS
@@ -209,6 +209,25 @@ def test_scores_are_those_of_core(tab, masks, says):
     assert tab.values["sensitivity"].text() == f"{scores.sensitivity:.2f}"
     assert tab.values["assd"].text() == f"{scores.assd:.1f} voxels (voxel size unknown)"
     assert "surface" in tab.values["assd"].toolTip()
+
+
+def test_scores_of_a_patient_that_the_model_has_learned_from_are_said_to_flatter(viewer, open_tab, says, provenance):
+    known, other = (add_masks(viewer, name, seed) for seed, name in enumerate(("anna", "bert"), 1))
+    for (prediction, _), learned in ((known, True), (other, False)):
+        made = provenance.model_copy(update={"trained_on": learned}).model_dump()
+        note(prediction, provenance=made | {"slices": tuple(range(SHAPE[0])), "finished": True})
+    tab = open_tab(viewer)
+    says(tab, *other)
+    assert not tab.caution.isVisibleTo(tab)
+
+    tab.prediction.value, tab.reference.value = known
+    says(tab, *known)
+    assert tab.caution.isVisibleTo(tab)
+    assert tab.caution.text().startswith("tiny has learned from this patient")
+    assert tab.caution.text() in to_markdown(tab.report())
+    viewer.layers.clear()
+    tab.look()
+    assert not tab.caution.isVisibleTo(tab)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def find_label_errors(
     config = config or DoubtConfig()
     if not models:
         raise ValueError("there is no model to look into the masks with: give one at least")
-    known = [{patient_of(name) for name in model.info.seen_cases} for model in models]
+    known = [model.info.seen_patients for model in models]
     errors: list[LabelError] = []
     failed: dict[str, str] = {}
     seen: list[str] = []

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from pydantic import Field
 
+from .cases import patient_of
 from .config import ModelConfig, PostprocessConfig, TrainConfig
 from .durations import now
 from .settings import Settings, read_versioned
@@ -83,6 +84,11 @@ class ModelInfo(Settings):
         """Cases that the model or one of its ancestors was trained on."""
         names = [name for ancestor in self.lineage for name in ancestor.train_cases]
         return tuple(dict.fromkeys([*names, *self.train_cases]))
+
+    @property
+    def seen_patients(self) -> frozenset[str]:
+        """The patients of these: what the model says of them does not tell how well it does on new ones."""
+        return frozenset(map(patient_of, self.seen_cases))
 
     @property
     def mean_dice(self) -> float | None:

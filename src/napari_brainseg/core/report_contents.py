@@ -218,7 +218,7 @@ def _origin(predicted: Case) -> tuple[str, str] | None:
 
 
 def _seen(names: Iterable[str], info: ModelInfo | None) -> tuple[str, ...]:
-    patients = {patient_of(name) for name in info.seen_cases} if info else set()
+    patients = info.seen_patients if info else frozenset()
     return tuple(name for name in names if patient_of(name) in patients)
 
 

@@ -49,6 +49,10 @@ class SegmentationProvenance(Settings):
     case: str
     model: str
     weights_sha256: str
+    trained_on: bool | None = Field(
+        None,
+        description="Whether the model learned from this patient: then no score tells how good it is on others.",
+    )
     temperature: float = 1.0
     settings: SegmentConfig
     postprocess: PostprocessConfig

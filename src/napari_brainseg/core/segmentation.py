@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .cases import patient_of
 from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, SegmentConfig
 from .devices import Device, choose_device, free_memory, is_out_of_memory
 from .durations import now
@@ -129,6 +130,7 @@ def provenance_of(
         case=volume.name,
         model=model.info.name,
         weights_sha256=model.info.provenance.weights_sha256,
+        trained_on=patient_of(volume.name) in model.info.seen_patients,
         temperature=model.info.temperature,
         settings=config,
         postprocess=postprocessing,

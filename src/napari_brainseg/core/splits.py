@@ -154,7 +154,7 @@ def read_folds(path: Path) -> list[list[str]]:
 
 def rehearsed_patients(train_cases: Sequence[Case], parent: ModelInfo | None) -> frozenset[str]:
     """Training patients that the model to start from knows as they are, uncorrected; none where there are no others."""
-    known = {patient_of(name) for name in parent.seen_cases} if parent else set()
+    known = parent.seen_patients if parent else frozenset()
     patients = {case.patient for case in train_cases}
     new = {case.patient for case in train_cases if case.corrected_slices} | (patients - known)
     return frozenset(patients - new if new else ())
@@ -165,7 +165,7 @@ def worth_of_rehearsal(train_cases: Sequence[Case], parent: ModelInfo) -> str:
     if rehearsed := rehearsed_patients(train_cases, parent):
         count = counted(len(rehearsed), "patient")
         return f"{count} that {parent.name} knows and nobody corrected: rehearsed, so that it does not forget"
-    if {patient_of(name) for name in parent.seen_cases} & {case.patient for case in train_cases}:
+    if parent.seen_patients & {case.patient for case in train_cases}:
         return f"{parent.name} knows all of these patients"
     return f"no patient that {parent.name} has learned from is among these: it may forget what it knows of them"
 
@@ -201,7 +201,7 @@ def _pick(cases: Sequence[Case], count: int, seed: int) -> set[str]:
 
 def _held_and_free(cases: Sequence[Case], parent: ModelInfo | None) -> tuple[set[str], list[Case]]:
     """Patients whom the parent was validated on, and cases of those who may come to either side."""
-    seen = {patient_of(name) for name in parent.seen_cases} if parent else set()
+    seen = parent.seen_patients if parent else frozenset()
     held = {patient_of(name) for name in parent.validation_cases} - seen if parent else set()
     free = [case for case in cases if case.patient not in seen | held]
     return held & {case.patient for case in cases}, free

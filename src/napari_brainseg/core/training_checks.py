@@ -1,10 +1,10 @@
 """What is refused before a training begins: each function raises ValueError with a sentence that says why."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from .cases import Case, patient_of
+from .cases import Case
 from .config import ModelConfig, TrainConfig
 from .model_folders import INFO_FILE, ModelInfo
 from .runs import CHECKPOINT_FILE, RUN_FILE, UNDER_WAY, Run, in_use, read_history, read_state
@@ -24,7 +24,7 @@ def checked_run(
     """What is to be done, once it is checked that it can be."""
     if parent and model:
         check_network(parent.model, model)
-    refuse_cases(train_cases, validation_cases, parent.seen_cases if parent else ())
+    refuse_cases(train_cases, validation_cases, parent.seen_patients if parent else ())
     check_settings(config, has_validation=bool(validation_cases))
     return Run(
         model=model or (parent.model.architecture if parent else ModelConfig()),
@@ -45,7 +45,7 @@ def check_network(parents: ModelConfig, asked: ModelConfig) -> None:
         raise ValueError("pretrained weights were asked for, but there is a model to start from: give only one of them")
 
 
-def refuse_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Sequence[str]) -> None:
+def refuse_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], known: Collection[str]) -> None:
     """Refuse cases without a mask, and a patient on both sides or one to validate on whom the parent knows."""
     if not train_cases:
         raise ValueError("there is no case to train on")
@@ -54,7 +54,7 @@ def refuse_cases(train_cases: Sequence[Case], validation_cases: Sequence[Case], 
             raise ValueError(f"{case.name} has no manual mask and no correction, and cannot be trained on")
     if both := {case.patient for case in train_cases} & {case.patient for case in validation_cases}:
         raise ValueError(f"patient {min(both)} is among the training and the validation cases")
-    if seen := {patient_of(name) for name in known} & {case.patient for case in validation_cases}:
+    if seen := {case.patient for case in validation_cases}.intersection(known):
         raise ValueError(
             f"the model to start from was trained on patient {min(seen)}, so it cannot be validated on that patient"
         )

@@ -54,6 +54,12 @@ def segmented_slices(layer: "Layer") -> tuple[int, ...]:
     return found
 
 
+def learned_by(layer: "Layer") -> str:
+    """Name of the model that made a prediction of a patient it had learned from; empty for all others."""
+    made = notes(layer.metadata).get("provenance", {})
+    return str(made["model"]) if made.get("trained_on") else ""
+
+
 def role_of(layer: "Layer") -> Role | None:
     """Which kind of mask a layer of ours is, None for whatever else."""
     return next((role for role in ROLES if role == kind_of(layer)), None)

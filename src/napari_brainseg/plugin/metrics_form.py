@@ -59,6 +59,7 @@ class MetricsForm(Column):
         self.headline = text_line(_DEFINITIONS)
         self.headline.setStyleSheet("font-size: 17px; font-weight: bold")
         self.scope = text_line("Slice by slice means would count a slice with three voxels as much as the largest.")
+        self.caution = text_line("Why the scores flatter.")
         self.values = {figure.name: text_line(figure.definition) for figure in TABLE}
         policies = [(_policy(words), name) for name, words in EMPTY_POLICIES.items()]
         self.empty = ComboBox(
@@ -80,6 +81,7 @@ class MetricsForm(Column):
         self._lay_out()
         self.show_scores(None, measuring=False)
         self.say_reason("")
+        self.say_caution("")
         self.say_done("")
 
     def show_scores(self, scores: Scores | None, counted: int = 0, slices: int = 0, *, measuring: bool) -> None:
@@ -100,6 +102,11 @@ class MetricsForm(Column):
         """Say why the masks cannot be compared; the line is there only if there is something to say."""
         self.reason.setText(text)
         self.reason.setVisible(bool(text))
+
+    def say_caution(self, text: str) -> None:
+        """Say why the scores flatter; the line is there only if they do."""
+        self.caution.setText(text)
+        self.caution.setVisible(bool(text))
 
     def say_done(self, text: str) -> None:
         """Say what was done, or what went wrong."""
@@ -130,6 +137,7 @@ class MetricsForm(Column):
             self.reason,
             self.headline,
             self.scope,
+            self.caution,
             self._table(),
             empty,
             self.strip,

@@ -43,6 +43,8 @@ class PairReport:
         Their numbers, as in the files' names.
     counted : tuple of int
         Positions along Z of those that count.
+    caution : str
+        Why the scores flatter; empty if nothing is known against them.
     """
 
     prediction: str
@@ -51,6 +53,12 @@ class PairReport:
     slices: tuple[Scores, ...]
     slice_numbers: tuple[int, ...]
     counted: tuple[int, ...]
+    caution: str = ""
+
+
+def caution(model: str) -> str:
+    """What has to be said of scores on a patient that a model of this name has learned from; nothing without one."""
+    return f"{model} has learned from this patient: this does not tell how well it does on others." if model else ""
 
 
 def scope(counted: int, slices: int) -> str:
@@ -127,6 +135,8 @@ def _preface(report: PairReport) -> Iterator[str]:
     yield f"Prediction: {' '.join(report.prediction.split())}"
     yield f"Reference: {' '.join(report.reference.split())}"
     yield f"Volume scores: {scope(len(report.counted), len(report.slices))}"
+    if report.caution:
+        yield f"Caution: {report.caution}"
     yield f"Empty masks: {EMPTY_POLICIES[report.volume.empty]}"
     spacing = report.volume.spacing
     yield "Voxel size: " + (" x ".join(f"{size:g}" for size in spacing) + " mm (z, y, x)" if spacing else "unknown")

@@ -18,11 +18,11 @@ from ..core.metrics import Scores, score_mask
 from ..core.words import grouped
 from .buttons import allow, copy_text
 from .disagreement import DisagreementLayer
-from .layer_metadata import segmented_slices, volume_of
+from .layer_metadata import learned_by, segmented_slices, volume_of
 from .mask_comparison import MaskComparison
 from .mask_picker import MaskPicker, Pair, spacing_of, why_not
 from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
-from .metrics_report import PairReport, shown, to_csv, to_markdown, write_report
+from .metrics_report import PairReport, caution, shown, to_csv, to_markdown, write_report
 from .result_layer import ResultLayer, result_of
 from .sentences import as_sentence
 from .slice_view import go_to_slice, slice_in_view
@@ -86,7 +86,9 @@ class MetricsWidget(MetricsForm):
         slices = tuple(self.comparison.slices)
         numbers = self._slice_numbers()
         names = (str(prediction.name), str(reference.name))
-        return PairReport(*names, self._distances, slices, numbers, self.comparison.counted)
+        return PairReport(
+            *names, self._distances, slices, numbers, self.comparison.counted, caution(learned_by(prediction))
+        )
 
     def look(self) -> None:
         """Find out what was edited since the last look, and show it."""
@@ -163,6 +165,7 @@ class MetricsWidget(MetricsForm):
         self._tasks.drop("distances")
         self._drop_overlay()
         self.show_scores(None, measuring=False)
+        self.say_caution("")
         self.say_reason(reason)
         self._show_slice()
         self._enable()
@@ -188,6 +191,9 @@ class MetricsWidget(MetricsForm):
         scores = self._distances or self.comparison.volume
         slices, counted = len(self.comparison.slices), len(self.comparison.counted)
         self.show_scores(scores, counted, slices, measuring=self._distances is None)
+        prediction = self._pair[0]
+        assert prediction
+        self.say_caution(caution(learned_by(prediction)))
 
     def _policy_chosen(self, empty: Any) -> None:
         if self.comparison:
