@@ -80,7 +80,7 @@ def test_markdown_has_names_policy_values_and_definitions(report):
 def test_what_speaks_against_the_scores_goes_along_with_them(report):
     words = caution("default")
     flattered = replace(report, caution=words)
-    assert "default has learned from this patient" in words
+    assert "model default has learned from this patient" in words
     assert f"- Caution: {words}\n" in to_markdown(flattered)
     assert f"# Caution: {words}\n" in to_csv(flattered)
     assert "Caution" not in to_markdown(report) + to_csv(replace(report, caution=caution("")))

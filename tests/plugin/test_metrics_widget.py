@@ -223,7 +223,7 @@ def test_scores_of_a_patient_that_the_model_has_learned_from_are_said_to_flatter
     tab.prediction.value, tab.reference.value = known
     says(tab, *known)
     assert tab.caution.isVisibleTo(tab)
-    assert tab.caution.text().startswith("tiny has learned from this patient")
+    assert tab.caution.text().startswith("The model tiny has learned from this patient")
     assert tab.caution.text() in to_markdown(tab.report())
     viewer.layers.clear()
     tab.look()

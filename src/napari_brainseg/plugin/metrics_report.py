@@ -58,7 +58,11 @@ class PairReport:
 
 def caution(model: str) -> str:
     """What has to be said of scores on a patient that a model of this name has learned from; nothing without one."""
-    return f"{model} has learned from this patient: this does not tell how well it does on others." if model else ""
+    return (
+        f"The model {model} has learned from this patient: this does not tell how well it does on others."
+        if model
+        else ""
+    )
 
 
 def scope(counted: int, slices: int) -> str:
