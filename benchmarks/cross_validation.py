@@ -12,6 +12,7 @@ chosen by it, no case is left out, nothing is post-processed.
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, median
@@ -26,6 +27,7 @@ LONG = "--epochs 80 --ema 0.999"
 LONGER = "--epochs 40 --ema 0.999 --learning-rate 0.002"
 COURSE = "--epochs 15"
 WIDE = "--filters 32 --filters 64 --filters 128 --filters 256 --filters 320"
+MORE = "--epochs 8 --ema 0.99 --learning-rate 0.0007"
 FAST = "--stem 4 --filters 24 --filters 48 --filters 96 --filters 192"
 
 RECIPES = {
@@ -42,6 +44,8 @@ RECIPES = {
     "fast": f"{LONG} {FAST}",
     "longer-wide": LONGER,
     "fast-long": LONGER,
+    "fast-more": MORE,
+    "fast-light-end": f"{MORE} --augmentation light --modality-dropout 0.15 --reverse 0.5",
     # what course reports compare
     "unet": COURSE,
     "resunet": f"{COURSE} --network resunet",
@@ -55,20 +59,30 @@ RECIPES = {
     "loss-mse": f"{COURSE} --loss mse",
     "loss-bce": f"{COURSE} --loss bce",
 }
-GO_ON = {"longer-wide": "long-wide", "fast-long": "fast"}
+GO_ON = {
+    "longer-wide": "long-wide",
+    "fast-long": "fast",
+    "fast-more": "fast-long",
+    "fast-light-end": "fast-long",
+}
 """Recipes whose models start from those of another one."""
 
 
 def main() -> None:
     options = parse()
     if not options.report:
-        later = [recipe for recipe in options.recipes if recipe in GO_ON]
-        first = dict.fromkeys(GO_ON.get(recipe, recipe) for recipe in options.recipes)
-        for recipes in (first, later):
+        for recipes in stages(options.recipes):
             jobs = [(recipe, fold) for recipe in recipes for fold in options.folds]
             with ThreadPoolExecutor(options.parallel) as workers:
                 list(workers.map(lambda job: run(options, *job), jobs))
     report(options)
+
+
+def stages(recipes: Sequence[str]) -> list[list[str]]:
+    """What the recipes need, those first that start from nothing; each stage goes on from the ones before."""
+    before = list(dict.fromkeys(GO_ON[recipe] for recipe in recipes if recipe in GO_ON))
+    earlier = stages(before) if before else []
+    return [*earlier, [recipe for recipe in recipes if not any(recipe in stage for stage in earlier)]]
 
 
 def run(options: argparse.Namespace, recipe: str, fold: str) -> None:
