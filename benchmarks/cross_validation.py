@@ -29,16 +29,21 @@ COURSE = "--epochs 15"
 WIDE = "--filters 32 --filters 64 --filters 128 --filters 256 --filters 320"
 MORE = "--epochs 8 --ema 0.99 --learning-rate 0.0007"
 FAST = "--stem 4 --filters 24 --filters 48 --filters 96 --filters 192"
+SMALL = f"{COURSE} {FAST}"
 
 RECIPES = {
     # one change at a time
     "base": SHORT,
-    "wide": f"{SHORT} {WIDE}",
-    "residual": f"{SHORT} --network dynunet",
-    "context-2": f"{SHORT} --context 2",
     "bias-field": f"{SHORT} --bias-field 0.3",
-    "window-256": f"{SHORT} --window 256",
-    "dropout-0.3": f"{SHORT} --modality-dropout 0.3",
+    # the same with a network that a CPU can train
+    "small": SMALL,
+    "wide": f"{COURSE} --stem 4 --filters 48 --filters 96 --filters 192 --filters 384",
+    "residual": f"{SMALL} --network dynunet",
+    "context-0": f"{SMALL} --context 0",
+    "context-2": f"{SMALL} --context 2",
+    "window-256": f"{SMALL} --window 256",
+    "dropout-0": f"{SMALL} --modality-dropout 0",
+    "dropout-0.3": f"{SMALL} --modality-dropout 0.3",
     # the shipped one, and one in a fraction of its time
     "long-wide": f"{LONG} {WIDE}",
     "fast": f"{LONG} {FAST}",
