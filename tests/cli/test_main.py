@@ -49,6 +49,15 @@ def test_an_error_is_one_line_and_exit_code_1(brainseg, monkeypatch, tmp_path, e
     assert told.err == "brainseg: what went wrong [and where]\n"
 
 
+def test_what_the_system_says_of_a_file_is_told_in_words(brainseg, monkeypatch, tmp_path):
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "anna")
+
+    monkeypatch.setattr(sys.modules["napari_brainseg.cli.cases"], "find_cases", fail)
+
+    assert brainseg("cases", tmp_path).err == "brainseg: anna: permission denied\n"
+
+
 def test_an_interrupt_is_one_word_and_exit_code_130(brainseg, monkeypatch, tmp_path):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

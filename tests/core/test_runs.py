@@ -154,6 +154,11 @@ def test_a_wish_to_stop_from_before_the_process_is_forgotten(tmp_path: Path) -> 
         assert not is_stop_asked(tmp_path)
 
 
+def test_a_run_whose_folder_is_gone_cannot_be_asked_to_stop(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone cannot be asked to stop: no such file"):
+        ask_to_stop(tmp_path / "gone")
+
+
 def test_a_wish_to_stop_a_run_that_is_about_to_start_is_kept_until_its_end(tmp_path: Path) -> None:
     ask_to_stop(tmp_path)
     with StateFile(tmp_path, 4):

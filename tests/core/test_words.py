@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_brainseg.core.words import counted, few, grouped, percent
+from napari_brainseg.core.words import counted, few, grouped, percent, plain
 
 
 def test_digits_stand_in_groups_that_no_line_ends_in() -> None:
@@ -25,3 +25,15 @@ def test_share_is_given_in_whole_percent() -> None:
 def test_many_names_are_cut_short() -> None:
     assert few("abc") == "a, b, c"
     assert few("abcdefgh") == "a, b, c, d, e and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NotADirectoryError(20, "Not a directory", "afile/masks"), "afile/masks: not a directory"),
+        (OSError("anna.tif cannot be written: no space left on device"),) * 2,
+        (ValueError("three"), "three"),
+    ],
+)
+def test_what_the_system_says_of_a_file_is_told_without_a_number(error: Exception, words: object) -> None:
+    assert plain(error) == str(words)

@@ -1112,6 +1112,15 @@ def test_saving_over_a_folder_of_masks_is_refused_with_a_sentence(segmented, tmp
     assert "exists already" in segmented.status.text()
 
 
+def test_a_folder_that_cannot_be_made_is_named_in_words(segmented, tmp_path, monkeypatch):
+    (tmp_path / "afile").touch()
+    folder = tmp_path / "afile" / "mine"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(folder), ""))
+    segmented.save_button.native.click()
+
+    assert segmented.status.text() == f"{folder}: not a directory"
+
+
 @pytest.fixture
 def mask_of_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], np.ndarray]:
     """Type a command in a new folder and read the mask that it writes."""

@@ -114,6 +114,13 @@ def test_a_folder_without_a_run_says_so(tmp_path):
     assert (view.status, words(view)) == ("failed", f"⚠ {tmp_path} holds no run.")
 
 
+def test_a_folder_that_was_taken_away_says_so_even_while_the_process_lives(tmp_path, sleeper):
+    folder = tmp_path / "gone"
+    view = RunReader(folder, sleeper.pid, datetime.now(UTC) - timedelta(seconds=1)).look()
+
+    assert (view.status, words(view)) == ("failed", f"⚠ {folder} is not there any more: it was moved or deleted.")
+
+
 @pytest.mark.parametrize("name", ["state.json", "history.csv", "run.json", "model.json", "previews/slices.npz"])
 def test_a_damaged_file_is_named_and_the_rest_is_shown(make_run, name):
     folder = make_run("run", model=ModelInfo(name="run", model=ModelConfig()))

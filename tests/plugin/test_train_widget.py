@@ -594,6 +594,15 @@ def test_closing_the_tab_asks_as_well(tab, watch, make_run, qtbot, monkeypatch):
     assert asked == [window]  # which has the theme
 
 
+def test_a_run_whose_folder_is_gone_when_the_tab_is_closed_is_told_in_a_sentence(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(train_widget, "ask", lambda *_, **__: "stop")
+    monkeypatch.setattr(train_widget, "show_error", told.append)
+    train_widget._ask_and_stop(tmp_path / "gone", None)
+
+    assert told == [f"The training in {tmp_path / 'gone'} cannot be asked to stop: no such file or directory."]
+
+
 @pytest.mark.parametrize(
     ("label", "answer"), [("Let it go on", "go on"), ("Stop training", "stop"), ("Keep napari open", "cancel")]
 )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from ..core.words import plain
 from . import INTERRUPTED
 from .augment import augment
 from .cases import cases
@@ -54,5 +55,5 @@ def run(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if debug:
             raise
-        errors.print(f"brainseg: {error}", markup=False)  # of every process: only this one may have met it
+        errors.print(f"brainseg: {plain(error)}", markup=False)  # of every process: only this one may have met it
         sys.exit(1)

@@ -198,8 +198,18 @@ def in_use(folder: Path) -> OSError:
 
 
 def ask_to_stop(folder: Path | str) -> None:
-    """Ask the run in a folder to end after the step at hand and to save what it has."""
-    (Path(folder) / STOP_FILE).touch()
+    """Ask the run in a folder to end after the step at hand and to save what it has.
+
+    Raises
+    ------
+    OSError
+        If the folder is gone, or cannot be written to.
+    """
+    try:
+        (Path(folder) / STOP_FILE).touch()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise type(error)(f"the training in {folder} cannot be asked to stop: {reason}") from error
 
 
 def is_stop_asked(folder: Path | str) -> bool:

@@ -39,6 +39,13 @@ def reason_of(error: BaseException) -> str:
     return "its header is damaged" if stumbled else first_line(error)
 
 
+def plain(error: object) -> str:
+    """What an error says; of one that the system raised of a file, its name and the reason, without a number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error)
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, as far as its first line; its kind where it says nothing."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

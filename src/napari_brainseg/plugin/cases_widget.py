@@ -22,7 +22,7 @@ from ..core.cases import Case, find_cases
 from ..core.exploration import summarise_case
 from ..core.phantom import write_phantom_cases
 from ..core.progress import Progress
-from ..core.words import counted
+from ..core.words import counted, plain
 from .buttons import make_button, side_by_side
 from .cases_page import OPEN_FOLDER, CasesPage
 from .columns import text_line
@@ -279,8 +279,8 @@ class CasesWidget(QWidget):
         self.message.setText(words)
 
     def _fail(self, error: Exception | str) -> None:
-        self._say(f"⚠ {error}")
-        show_error(str(error))
+        self._say(f"⚠ {plain(error)}")
+        show_error(plain(error))
 
     # Work off the GUI thread
 

@@ -15,7 +15,7 @@ from superqt.utils import qdebounced
 
 from ..core.config import ScoreConfig
 from ..core.metrics import Scores, score_mask
-from ..core.words import grouped
+from ..core.words import grouped, plain
 from .buttons import allow, copy_text
 from .disagreement import DisagreementLayer
 from .layer_metadata import learned_by, segmented_slices, volume_of
@@ -329,8 +329,8 @@ class MetricsWidget(MetricsForm):
         show_info(words)
 
     def _fail(self, error: Exception) -> None:
-        self.say_done(str(error))
-        show_error(str(error))
+        self.say_done(plain(error))
+        show_error(plain(error))
 
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab; a disagreement that nobody keeps in step must not stay."""

@@ -16,7 +16,7 @@ from superqt.utils import qthrottled
 from ..core.corrections import Corrections
 from ..core.ledgers import ReviewState
 from ..core.volumes import Volume
-from ..core.words import counted
+from ..core.words import counted, plain
 from ..core.workspaces import Workspace
 from .columns import folded
 from .correction_layer import CorrectionLayer, correction_of, find_start, was_predicted
@@ -171,8 +171,8 @@ class ReviewWidget(ReviewForm):
         self.changed.emit()
 
     def _not_read(self, error: Exception) -> None:
-        self._why_not = str(error)
-        show_error(str(error))
+        self._why_not = plain(error)
+        show_error(plain(error))
         self.changed.emit()
 
     def _workspace_chosen(self) -> None:
@@ -218,7 +218,7 @@ class ReviewWidget(ReviewForm):
         self.changed.emit()
 
     def _was_not_saved(self, error: Exception) -> None:
-        words = f"Not saved: {error}. Your corrections stay in the window; it is tried again."
+        words = f"Not saved: {plain(error)}. Your corrections stay in the window; it is tried again."
         if words != self.error_line.text():
             show_error(words)
         self.saved_line.setText("Not saved")
@@ -394,7 +394,7 @@ class ReviewWidget(ReviewForm):
     def _connect(self) -> None:
         self.case.updated.connect(self._case_chosen)
         self.place.changed.connect(self._workspace_chosen)
-        self.place.failed.connect(lambda error: show_error(str(error)))
+        self.place.failed.connect(lambda error: show_error(plain(error)))
         self.changed.connect(self._refresh)
         self.correct_button.clicked.connect(lambda: self.correct())
         self.again_button.clicked.connect(lambda: self._try_again())

@@ -16,6 +16,7 @@ from ..core.model_folders import DEFAULT_MODEL
 from ..core.progress import Progress
 from ..core.rounds import model_in_use
 from ..core.volumes import Volume
+from ..core.words import plain
 from .buttons import allow, copy_text
 from .commands import segment_command
 from .correction_layer import correction_of
@@ -386,5 +387,5 @@ class SegmentWidget(SegmentForm):
         self.status.setText(f"Voxel size {z:g} × {y:g} × {x:g} mm (z, y, x) for all layers of {new.name}.")
 
     def _fail(self, error: Exception) -> None:
-        self.status.setText(str(error))
-        show_error(str(error))
+        self.status.setText(plain(error))
+        show_error(plain(error))

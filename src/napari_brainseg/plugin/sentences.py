@@ -1,9 +1,11 @@
 """What went wrong, as a sentence."""
 
+from ..core.words import plain
+
 
 def as_sentence(words: object) -> str:
     """Words with a full stop and a capital letter, unless they begin with what may be the name of a file."""
-    text = str(words).strip()
+    text = plain(words).strip()
     if not text:
         return ""
     if text.split()[0].rstrip(",:;.").isalpha():

@@ -133,6 +133,8 @@ class RunReader:
         if state and (self._since is None or datetime.fromisoformat(state.updated) >= self._since):
             words = state.message or (last_words(self.folder) if state.status == "failed" else "")
             return state.status, words
+        if not self.folder.is_dir():
+            return "failed", f"{self.folder} is not there any more: it was moved or deleted"
         if self._pid and _is_running(self._pid, self._since):
             return "starting", ""
         return "failed", problem or last_words(self.folder) or f"{self.folder} holds no run"

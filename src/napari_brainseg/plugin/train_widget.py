@@ -316,7 +316,10 @@ class TrainWidget(Column):
 
 def _ask_and_stop(folder: Path, window: QWidget | None) -> None:
     if ask(window, can_cancel=False) == "stop":
-        ask_to_stop(folder)
+        try:
+            ask_to_stop(folder)
+        except OSError as error:
+            show_error(as_sentence(error))
 
 
 def _window_of(widget: QWidget) -> QWidget:
