@@ -1064,6 +1064,18 @@ def test_settings_changed_in_mid_run_wait_for_its_end(tab, half_done, finish, qt
     qtbot.waitUntil(lambda: tab._engine.settings == SegmentConfig(batch_size=5), timeout=10_000)
 
 
+def test_a_model_chosen_in_mid_run_is_loaded_at_its_end(tab, half_done, finish, save_tiny_model, tmp_path, qtbot):
+    gate = half_done(tab)
+    other = str(save_tiny_model(tmp_path / "other", seed=4))
+    tab.models.choose(other)
+    assert "prepare" not in tab._tasks
+    gate.open()
+    finish(tab)
+    qtbot.waitUntil(lambda: tab._engine.folder == other and "prepare" not in tab._tasks, timeout=10_000)
+
+    assert tab.result.provenance.model == "default"
+
+
 # save and copy as command
 
 

@@ -238,7 +238,7 @@ class SegmentWidget(SegmentForm):
             self._tell(f"Stopped: {done}.{self._kept}")
         self._filling = None
         self._images_chosen()
-        if self._engine and self._engine.settings != self.config():
+        if self._engine and (self._engine.folder, self._engine.settings) != (self.models.name, self.config()):
             self.prepare()
 
     def _tell(self, words: str) -> None:
@@ -323,7 +323,7 @@ class SegmentWidget(SegmentForm):
         """Show what the model brings; where a result is on the screen, threshold and clean-up stay its own."""
         if self.models.info and not self.result:
             self.results.show_settings(self.models.info.postprocess)
-        self.prepare()
+        self._prepare_unless_running()
 
     def _prepared(self, engine: Engine) -> None:
         self._engine = engine
