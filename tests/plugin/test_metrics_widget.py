@@ -646,3 +646,15 @@ def test_slices_that_were_not_segmented_count_nowhere(
     segment_tab.run(this_slice=True)
     finish(segment_tab)
     qtbot.waitUntil(lambda: tab.comparison.counted == (2, 3))
+
+
+def test_the_headline_grows_with_the_windows_font(tab):
+    words, font = tab.headline.text(), tab.headline.font()
+    heights = []
+    for points in (10, 20):
+        font.setPointSize(points)
+        tab.headline.setFont(font)
+        heights.append(tab.headline.sizeHint().height())
+
+    assert words.startswith("Dice")
+    assert heights[0] < 0.7 * heights[1]

@@ -18,7 +18,7 @@ from ..core.config import ScoreConfig
 from ..core.metrics import DISTANCES, EMPTY_POLICIES, Scores
 from ..core.words import grouped
 from .buttons import side_by_side
-from .columns import Column, text_line
+from .columns import Column, TextLine, text_line
 from .disagreement import LEGEND
 from .form import put_in_rows
 from .mask_comparison import AGREE, MISSED, NOTABLE_DICE, NOTABLE_VOXELS, TOO_MUCH
@@ -40,6 +40,15 @@ _EMPTY = ScoreConfig.model_fields["empty"]
 _DEFINITIONS = "\n".join(f"{figure.title} = {figure.definition}" for figure in HEADLINE)
 
 
+class Headline(TextLine):
+    """Text that is larger than the window's font, whichever size that has."""
+
+    def setText(self, words: str) -> None:
+        """Show words."""
+        super().setText(f'<b style="font-size: x-large">{escape(words)}</b>' if words else "")
+        self._words = words
+
+
 class MetricsForm(Column):
     """One column: which masks, the scores, the strip of slices, the disagreement, and ways to take it all along.
 
@@ -56,8 +65,8 @@ class MetricsForm(Column):
             label="Reference", tooltip="The mask that counts as the truth, such as the manual one.", choices=()
         )
         self.reason = text_line("Why the masks cannot be compared.")
-        self.headline = text_line(_DEFINITIONS)
-        self.headline.setStyleSheet("font-size: 17px; font-weight: bold")
+        self.headline = Headline()
+        self.headline.setToolTip(_DEFINITIONS)
         self.scope = text_line("Slice by slice means would count a slice with three voxels as much as the largest.")
         self.caution = text_line("Why the scores flatter.")
         self.values = {figure.name: text_line(figure.definition) for figure in TABLE}
