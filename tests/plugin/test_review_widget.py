@@ -942,3 +942,12 @@ def test_a_duplicate_is_not_taken_for_the_correction(viewer, tab):
 
     assert correction_of(duplicate) is None
     assert tab.correct_button.text() in (CORRECT, GO_ON)
+
+
+def test_the_tab_key_goes_down_the_column(tab):
+    chain = [tab]
+    while (following := chain[-1].nextInFocusChain()) is not tab:
+        chain.append(following)
+    inside = [part for part in chain if tab.isAncestorOf(part)]
+
+    assert inside.index(tab.rounds.retrain_button) < inside.index(tab.place.button) < inside.index(tab.reviewer)

@@ -88,6 +88,8 @@ class ReviewForm(Column):
     def add_panel(self, panel: QWidget) -> None:
         """Put another panel below what there is."""
         self._panel_column.addWidget(panel)
+        for below in (self.place.button, self.reviewer):  # the Tab key goes down the column, whatever was made first
+            self.setTabOrder(self.previousInFocusChain(), below)
 
     def say(self, words: str) -> None:
         """Say what was done."""
