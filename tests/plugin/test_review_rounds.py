@@ -1,5 +1,6 @@
 """Rounds in the Review tab: what was done, which model is in use, and back again."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -127,6 +128,29 @@ def test_a_model_chosen_by_hand_is_retrained_and_said(open_tab, monkeypatch, rou
     panel.retrain()
 
     assert [model for _, model in asked] == [str(rounds[1]), None]
+
+
+def test_once_a_model_is_adopted_no_other_is_said_to_be_chosen_in_segment(open_tab, monkeypatch, rounds):
+    panel = open_tab().rounds
+    models = SimpleNamespace(name=str(rounds[1]), is_by_hand=True)
+    models.choose = lambda name: vars(models).update(name=name, is_by_hand=False)
+    monkeypatch.setattr(review_rounds, "find_tab", lambda *_: SimpleNamespace(models=models))
+    panel.table.selectRow(0)
+    panel.adopt_button.click()
+
+    assert models.name == str(rounds[0])
+    assert panel.in_use.text() == "In use: round-1."
+
+
+def test_one_can_go_back_from_a_model_that_was_deleted(open_tab, workspace, rounds):
+    for model in rounds:
+        adopt(workspace, model)
+    shutil.rmtree(rounds[1])
+    panel = open_tab().rounds
+    assert panel.back_button.isEnabled()
+    panel.back_button.click()
+
+    assert model_in_use(workspace) == str(rounds[0])
 
 
 def test_a_damaged_model_is_named(open_tab, rounds):

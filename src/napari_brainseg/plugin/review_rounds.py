@@ -49,6 +49,8 @@ class ReviewRounds(QWidget):
     def __init__(self, review: "ReviewWidget") -> None:
         super().__init__()
         self.rounds: list[Round] = []
+        self._used = DEFAULT_MODEL
+        """The model in use, which need not be a round, and may be gone."""
         self._review = review
         self.in_use = text_line("The model that Segment and the next training start from.")
         self.effort = text_line("What the corrections took, round by round.")
@@ -69,7 +71,7 @@ class ReviewRounds(QWidget):
         try:
             self.rounds = find_rounds(workspace) if workspace else []
             ledgers = read_ledgers(workspace) if workspace else []
-            used = model_in_use(workspace) if workspace else DEFAULT_MODEL
+            self._used = used = model_in_use(workspace) if workspace else DEFAULT_MODEL
         except (OSError, ValueError) as error:
             self.in_use.setText(as_sentence(error))
             return
@@ -117,11 +119,11 @@ class ReviewRounds(QWidget):
             self.in_use.setText(as_sentence(error))
             show_error(as_sentence(error))
             return
-        self.refresh()
         workspace = self._review.workspace
         assert workspace
         if (segment := find_tab(self._review.viewer, "Segment")) is not None:
             segment.models.choose(model_in_use(workspace))
+        self.refresh()
 
     def _fill(self) -> None:
         self.table.show_rows(list(_COLUMNS), [cells(found) for found in self.rounds])
@@ -141,7 +143,7 @@ class ReviewRounds(QWidget):
         no_case = None if self._review.workspace else "Open a case first."
         no_data = None if self._review.place.data_folder else "These images come from no file."
         nothing = None if self.effort.text() else "Correct or accept some slices first."
-        none_before = None if any(found.is_used for found in self.rounds) else f"{DEFAULT_MODEL} is in use."
+        none_before = f"{DEFAULT_MODEL} is in use." if self._used == DEFAULT_MODEL else None
         why_not = "Select a model in the list." if chosen is None else "It is in use." if chosen.is_used else None
         allow(self.retrain_button, no_case or no_data or nothing, TOOLTIPS[RETRAIN])
         allow(self.adopt_button, no_case or why_not, TOOLTIPS[ADOPT])
