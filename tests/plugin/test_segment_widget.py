@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -1062,6 +1063,21 @@ def test_settings_changed_in_mid_run_wait_for_its_end(tab, half_done, finish, qt
     gate.open()
     finish(tab)
     qtbot.waitUntil(lambda: tab._engine.settings == SegmentConfig(batch_size=5), timeout=10_000)
+
+
+def test_the_time_left_does_not_count_how_long_the_model_was_loaded(tab, gate, monkeypatch, qtbot):
+    prepare = segment_widget.prepare_engine
+
+    def load_slowly(*arguments):
+        time.sleep(2)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(segment_widget, "prepare_engine", load_slowly)
+    tab.run()
+    qtbot.waitUntil(lambda: " left" in tab.status.text(), timeout=30_000)
+
+    done, total, seconds = (int(word) for word in tab.status.text().replace(",", "").split() if word.isdigit())
+    assert seconds < 2 / done * (total - done)
 
 
 def test_a_model_chosen_in_mid_run_is_loaded_at_its_end(tab, half_done, finish, save_tiny_model, tmp_path, qtbot):

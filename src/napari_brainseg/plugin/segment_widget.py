@@ -158,9 +158,9 @@ class SegmentWidget(SegmentForm):
 
         def work(task: Task) -> "tuple[Engine, Segmentation]":
             engine = prepare_engine(name, settings, known)
+            self._started = time.monotonic()  # loading says nothing of how long the slices take
             return engine, segment_in_task(task, engine, volume, postprocessing, first, only)
 
-        self._started = time.monotonic()
         self.progress.visible = True
         self.progress.max, self.progress.value = 0, 0
         self.status.setText("Starting...")
