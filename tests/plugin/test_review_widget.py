@@ -511,7 +511,7 @@ def test_painting_in_an_accepted_slice_makes_it_edited_again(viewer, tab, settle
     settle(tab)
 
     assert on_disk(workspace, volume).state(2) == "edited"
-    assert "Slice 3 had been accepted" in tab.done_line.text()
+    assert tab.done_line.text() == "Slice 3 had been accepted: now to be reviewed again."
 
 
 def test_accepting_the_volume_leaves_flagged_slices(viewer, tab, settle, workspace, volume):
@@ -565,7 +565,7 @@ def test_what_is_said_moves_no_button(tab, settle, qtbot):
     button = tab.tools.buttons[GROW]
     place = lambda: button.mapTo(tab.widget(), button.rect().topLeft())  # noqa: E731
     before = place()
-    tab.say("Slice 14 had been accepted: now edited again.")
+    tab.say("Slice 14 had been accepted: now to be reviewed again.")
     tab.case_button.show()
     qtbot.wait(50)
 

@@ -227,7 +227,7 @@ class ReviewWidget(ReviewForm):
 
     def _reopened(self, slices: list[int]) -> None:
         states = {self.corrections.state(z) for z in slices} if self.corrections else set()
-        self.say(f"{self._names(slices)} {' or '.join(sorted(states))}: now edited again.")
+        self.say(f"{self._names(slices)} {' or '.join(sorted(states))}: now to be reviewed again.")
 
     def _merged(self, slices: Sequence[int]) -> None:
         self.say(f"{self._names(slices)} changed in another window, and shown as it is now.")
