@@ -1065,6 +1065,23 @@ def test_settings_changed_in_mid_run_wait_for_its_end(tab, half_done, finish, qt
     qtbot.waitUntil(lambda: tab._engine.settings == SegmentConfig(batch_size=5), timeout=10_000)
 
 
+def test_why_a_model_could_not_be_loaded_is_said_until_it_is(tab, monkeypatch, qtbot):
+    prepare = segment_widget.prepare_engine
+
+    def refuse(folder, settings, known):
+        if settings.batch_size == 3:
+            raise ValueError("there is no such device")
+        return prepare(folder, settings, known)
+
+    monkeypatch.setattr(segment_widget, "prepare_engine", refuse)
+    tab.advanced["batch_size"].value = 3
+    qtbot.waitUntil(lambda: tab.status.text() == "there is no such device", timeout=10_000)
+    tab.advanced["batch_size"].value = 2
+    qtbot.waitUntil(lambda: tab.is_ready, timeout=10_000)
+
+    assert tab.status.text() == ""
+
+
 def test_the_time_left_does_not_count_how_long_the_model_was_loaded(tab, gate, monkeypatch, qtbot):
     prepare = segment_widget.prepare_engine
 

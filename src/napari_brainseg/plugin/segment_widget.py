@@ -64,6 +64,8 @@ class SegmentWidget(SegmentForm):
         """The images that the tab speaks of."""
         self._segmenting: Image | None = None
         """The images of the run under way."""
+        self._why_unprepared = ""
+        """Why the model could not be loaded last."""
         self._kept = ""
         """What to say of a mask that was put aside in this run."""
         self._tasks = Tasks(self)
@@ -327,11 +329,13 @@ class SegmentWidget(SegmentForm):
 
     def _prepared(self, engine: Engine) -> None:
         self._engine = engine
+        if self.status.text() == self._why_unprepared:  # which is so no more
+            self.status.clear()
         self.device_line.setText("")
         self._describe_device()
 
     def _not_prepared(self, error: Exception) -> None:
-        self._engine = None
+        self._engine, self._why_unprepared = None, plain(error)
         self.device_line.setText("")
         self._fail(error)
 
