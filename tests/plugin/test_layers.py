@@ -11,7 +11,7 @@ from napari.layers import Labels, Layer
 
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.exploration import largest_slice
-from napari_brainseg.core.masks import read_mask
+from napari_brainseg.core.masks import read_mask, write_mask_file
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.plugin import layers as plugin_layers
@@ -112,6 +112,56 @@ def test_stacks_and_nifti_files_are_cases_too(data_set, ras_case, tmp_path):
     assert get_reader(str(tmp_path / "stack.tif")) is read_layers
     assert get_reader(str(ras_case / "anna_flair.nii.gz")) is read_layers
     assert read_layers(str(tmp_path / "stack.tif"))[2][0].shape == SHAPE
+
+
+@pytest.mark.parametrize("name", ["anna_mask.nii.gz", "anna_mask.tif", "expert.nii", "expert.tif"])
+def test_a_mask_by_itself_is_opened_as_one(ras_case, tmp_path, name):
+    mask, volume = labels_of(read_layers(str(ras_case)))[0], read_volume(find_cases(ras_case)[0])
+    file = write_mask_file(mask, tmp_path / name, volume)
+
+    assert get_reader(str(file)) is read_layers
+    ((data, meta, kind),) = read_layers(str(file))
+    assert kind == "labels"
+    np.testing.assert_array_equal(data, mask)
+    assert meta["scale"] == pytest.approx(volume.spacing)
+    assert meta["units"] == ("mm",) * 3
+    assert meta["name"] == file.name.split("_")[0].split(".")[0] + " mask"
+
+
+def test_a_folder_of_masks_alone_is_a_mask(data_set, tmp_path):
+    data, meta = labels_of(read_layers(str(data_set / "phantom_1")))
+    write_kaggle(str(tmp_path / "mine"), data, meta)
+
+    assert get_reader(str(tmp_path / "mine")) is read_layers
+    ((mask, _, kind),) = read_layers(str(tmp_path / "mine"))
+    assert kind == "labels"
+    np.testing.assert_array_equal(mask, data)
+
+
+def test_the_mask_beside_the_images_is_opened_by_itself(ras_case):
+    ((data, _, kind),) = read_layers(str(ras_case / "anna_seg.nii.gz"))
+
+    assert kind == "labels"
+    np.testing.assert_array_equal(data, labels_of(read_layers(str(ras_case)))[0])
+
+
+def test_a_mask_opened_by_itself_and_saved_keeps_its_place(ras_case, tmp_path):
+    file = ras_case / "anna_seg.nii.gz"
+    (written,) = write_file(str(tmp_path / "again.nii.gz"), *read_layers(str(file))[0][:2])
+
+    before, after = nibabel.load(file), nibabel.load(written)
+    np.testing.assert_allclose(after.affine, before.affine)
+    np.testing.assert_array_equal(np.asarray(after.dataobj), np.asarray(before.dataobj))
+
+
+def test_a_file_of_several_labels_is_no_mask(tmp_path):
+    file = tmp_path / "tumour_seg.nii.gz"
+    labels = np.zeros((5, 6, 3), np.uint8)
+    labels[1], labels[2] = 2, 4
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), file)
+
+    with pytest.raises(ValueError, match=r"tumour_seg\.nii\.gz is not a binary mask: it holds 0, 2, 4"):
+        read_layers(str(file))
 
 
 @pytest.mark.parametrize("name", ["photo.tif", "photo_1.tif"])

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_brainseg.core import colours
 from napari_brainseg.core.config import ScoreConfig
+from napari_brainseg.core.masks import write_mask_file
 from napari_brainseg.core.metrics import score_mask, score_slices
 from napari_brainseg.core.phantom import make_phantom
 from napari_brainseg.plugin import mask_comparison, metrics_widget
-from napari_brainseg.plugin.layer_metadata import kind_of, note
-from napari_brainseg.plugin.layers import mask_layer
+from napari_brainseg.plugin.layer_metadata import kind_of, note, volume_of
+from napari_brainseg.plugin.layers import mask_layer, read_layers
 from napari_brainseg.plugin.mask_comparison import AGREE, MISSED, TOO_MUCH
 from napari_brainseg.plugin.mask_picker import NO_MASKS
 from napari_brainseg.plugin.metrics_report import to_csv, to_markdown
@@ -138,6 +140,29 @@ def test_masks_of_nobody_can_be_compared_too(viewer, open_tab, says):
 
     tab.prediction.value, tab.reference.value = one, other
     says(tab, one, other)
+
+
+def test_a_mask_opened_by_itself_is_compared_with_the_prediction(viewer, open_tab, says, tmp_path):
+    tab = open_tab(viewer)
+    prediction, reference = add_masks(viewer)
+    viewer.layers.remove(reference)
+    file = write_mask_file(reference.data, tmp_path / "expert.nii.gz", volume_of(reference))
+    opened = viewer.add_layer(Layer.create(*read_layers(str(file))[0]))
+
+    assert tab.picker.pair == (prediction, opened)
+    says(tab, prediction, opened)
+
+
+def test_masks_from_elsewhere_in_space_are_not_compared(viewer, open_tab, tmp_path):
+    volume, manual = make_phantom(1, SHAPE)
+    for x in (0, 40):
+        placed = replace(volume, affine=np.diag([1.0, 1, 5, 1]) + np.eye(4, k=3) * x, spacing=(5.0, 1.0, 1.0))
+        file = write_mask_file(manual, tmp_path / f"at_{x}.nii.gz", placed)
+        viewer.add_layer(Layer.create(*read_layers(str(file))[0]))
+    tab = open_tab(viewer)
+
+    assert tab.reason.text() == "at_40 mask lies elsewhere in space than at_0 mask; register them first."
+    assert tab.comparison is None
 
 
 def test_a_mask_added_by_a_person_leaves_the_choice(tab, viewer, masks):

@@ -48,8 +48,8 @@ def read_mask(case: Case, volume: Volume) -> Mask | None:
     if not case.has_masks:
         return None
     mask, _, affine = _read(case, volume.shape)
-    if affine is not None:
-        _check_position(affine, volume, _file(case))
+    if volume.lies_elsewhere(affine):
+        raise ValueError(f"{_file(case)} lies elsewhere in space than the images of {volume.name}; register them first")
     return mask
 
 
@@ -299,15 +299,6 @@ def _binary(array: Array, file: Path) -> Mask:
         shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
         raise NotBinary(f"{file} is not a binary mask: it holds {shown}; allowed are 0, 1 and 255")
     return (array > 0).astype(np.uint8)
-
-
-def _check_position(affine: Affine, volume: Volume, file: Path) -> None:
-    """Compare where the voxels are, which may be stored in another order."""
-    if volume.affine is None:
-        return
-    expected = oriented_affine(volume.affine, volume.stored_axes, volume.shape)
-    if not np.allclose(affine, expected, atol=0.01):
-        raise ValueError(f"{file} lies elsewhere in space than the images of {volume.name}; register them first")
 
 
 def _fitting(mask: Mask, shape: tuple[int, ...], file: Path, other: str) -> Mask:

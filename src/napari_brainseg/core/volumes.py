@@ -91,6 +91,16 @@ class Volume:
         """Names of the sequences that the case does not have."""
         return tuple(name for name, same in zip(CHANNELS, self.same_as_flair, strict=True) if same)
 
+    @property
+    def position(self) -> Affine | None:
+        """Affine from voxel (x, y, z) in our directions to mm; None where no file says it."""
+        return None if self.affine is None else oriented_affine(self.affine, self.stored_axes, self.shape)
+
+    def lies_elsewhere(self, position: Affine | None) -> bool:
+        """Whether voxels of another position lie elsewhere in space, in whichever order both are stored."""
+        ours = self.position
+        return ours is not None and position is not None and not np.allclose(position, ours, atol=0.01)
+
     def with_spacing(self, spacing: Spacing) -> "Volume":
         """Return the same volume with a voxel size (Z, Y, X in mm) that a person gave.
 

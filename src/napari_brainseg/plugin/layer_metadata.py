@@ -10,14 +10,14 @@ from ..core.volumes import Volume
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-Role = Literal["manual", "prediction", "correction"]
-ROLES: tuple[Role, ...] = ("manual", "prediction", "correction")
-"""What a mask can be."""
+Role = Literal["manual", "prediction", "correction", "mask"]
+ROLES: tuple[Role, ...] = ("manual", "prediction", "correction", "mask")
+"""What a mask can be; the last is one that was opened by itself, of which nobody says how it was made."""
 
 METADATA = "brainseg"
 """Key in ``layer.metadata`` of a dictionary, with those of these that apply:
 
-``volume``: the `Volume` of the case; ``kind``: "image", "manual", "prediction", "correction", "disagreement",
+``volume``: the `Volume` of the case; ``kind``: "image", "manual", "prediction", "correction", "mask", "disagreement",
 "probability", "uncertainty" or "saliency"; ``channel``: an image's sequence; ``images``: the layer that was explained;
 ``original``: a mask before edits, or as it was saved last; ``known``: of which slices a manual mask says something;
 ``provenance``: how a prediction or a map was made, and of a prediction which slices are done (``slices``, positions

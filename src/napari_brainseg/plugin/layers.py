@@ -1,6 +1,7 @@
 """Between volumes and napari's layers: reader, writers, sample data."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import colours
-from ..core.cases import Case, find_cases
+from ..core.cases import Case, find_cases, find_masks
 from ..core.config import CHANNELS, FLAIR
 from ..core.exploration import largest_slice, tissue_range
-from ..core.masks import read_truth, write_mask, write_mask_file
+from ..core.masks import read_mask, read_truth, write_mask, write_mask_file
 from ..core.phantom import SAMPLE_CASES, make_phantom, write_phantom_cases
 from ..core.tiffs import is_stack
 from ..core.volumes import Array, Spacing, Volume, read_volume
@@ -28,6 +29,7 @@ COLOURS: dict[Role, str] = {
     "manual": colours.MANUAL,
     "prediction": colours.PREDICTION,
     "correction": colours.CORRECTION,
+    "mask": colours.OTHER,
 }
 """Of masks."""
 
@@ -44,7 +46,7 @@ given_sizes: dict[Path, Spacing] = {}
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], Sequence[Any]] | None:
-    """Reader of a case folder, a TIFF stack, a NIfTI case or a folder of cases; None for everything else.
+    """Reader of a case folder, a TIFF stack, a NIfTI case, a mask or a folder of cases; None for everything else.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], Seq
 
 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
-    """Layers of the one case at a path: three sequences, and the manual mask if there is one."""
+    """Layers of the one case at a path: three sequences, and the manual mask if there is one; or of a mask alone."""
     case = _case_at(Path(str(path)))
     if case is None:
         raise ValueError(f"{path} is not one case; open a folder of cases in the Cases tab")
@@ -92,17 +94,30 @@ def _may_hold_cases(folder: Path) -> bool:
 
 
 def _case_at(path: Path) -> Case | None:
-    """The case that a path is: none in a data set of many, in a single photograph, or in one slice of a case."""
+    """The case or mask at a path: none in a data set of many, in a single photograph, or in one slice of a case."""
     try:
         if path.is_dir() and not any(file.name.lower().endswith(SUFFIXES) for file in path.iterdir()):
             return None  # spares walking through a whole disk
         cases = find_cases(path)
     except (ValueError, OSError):
-        return None
+        return _mask_at(path)
     if len(cases) != 1 or (path.is_file() and cases[0].layout == "slices"):
         return None
     case = cases[0]
-    return None if case.layout == "stack" and case.images and not is_stack(case.images[0]) else case
+    if not case.images:
+        return _mask_at(path) or case
+    return None if case.layout == "stack" and not is_stack(case.images[0]) else case
+
+
+def _mask_at(path: Path) -> Case | None:
+    """The mask that a path is, without the images that may lie beside it: a case whose images are that mask."""
+    try:
+        case, *more = find_masks(path)
+    except (ValueError, OSError):
+        return None
+    if more or case.error or (path.is_file() and case.layout == "slices"):
+        return None
+    return replace(case, images=tuple(filter(None, case.masks)), channels=())
 
 
 def _current_viewer() -> "napari.Viewer | None":
@@ -112,7 +127,7 @@ def _current_viewer() -> "napari.Viewer | None":
 
 
 def case_layers(case: Case) -> list[LayerData]:
-    """Layers of a case, read from disk.
+    """Layers of a case, read from disk; of a mask alone, one.
 
     Raises
     ------
@@ -120,11 +135,23 @@ def case_layers(case: Case) -> list[LayerData]:
         If a file of it cannot be used; the message names it.
     """
     volume = read_volume(case)
+    if case.images == case.masks or _is_mask(case, volume):
+        mask = read_mask(replace(case, masks=case.images), volume)
+        assert mask is not None
+        return [mask_layer(mask, volume, "mask")]
     truth = read_truth(case, volume)  # before a size is given, which the file of the mask does not say
     if volume.source in given_sizes:
         volume = volume.with_spacing(given_sizes[volume.source])
     layers = image_layers(volume)
     return [*layers, mask_layer(truth.mask, volume, "manual", known=truth.known)] if truth.known.any() else layers
+
+
+def _is_mask(case: Case, volume: Volume) -> bool:
+    """Whether the one file of a case, which is not called so, holds a mask: 0 and either 1 or 255, and nothing else."""
+    if case.has_truth or case.channels or case.layout == "slices":
+        return False
+    flair = volume.array[..., CHANNELS.index(FLAIR)]
+    return (high := flair.max()) in (1, 255) and bool(((flair == 0) | (flair == high)).all())
 
 
 def image_layers(volume: Volume) -> list[LayerData]:
@@ -156,7 +183,7 @@ def mask_layer(mask: Array, volume: Volume, role: Role, **more: Any) -> LayerDat
         (Z, Y, X), 1 is tumour.
     volume : Volume
         What it belongs to.
-    role : {"manual", "prediction", "correction"}
+    role : {"manual", "prediction", "correction", "mask"}
         Decides name and colour.
     **more
         What else is noted on the layer.
@@ -185,7 +212,7 @@ def _outline(event: Any) -> None:
 
 def _go_to_tumour(event: Any) -> None:
     layer, viewer = event.value, _current_viewer()
-    if viewer and role_of(layer) == "manual" and layer.data.any():
+    if viewer and role_of(layer) in ("manual", "mask") and layer.data.any():
         go_to_slice(viewer, layer, largest_slice(layer.data))
 
 

@@ -123,6 +123,8 @@ def why_not(pair: Pair) -> str | None:
         return f"{prediction.name} has shape {ours}, but {reference.name} has {theirs}: they must be alike."
     if len(ours) not in (2, 3):
         return f"{prediction.name} has shape {ours}; allowed are masks (Z, Y, X) and (Y, X)."
+    if (volume := volume_of(prediction)) and (other := volume_of(reference)) and volume.lies_elsewhere(other.position):
+        return f"{prediction.name} lies elsewhere in space than {reference.name}; register them first."
     reason = why_apart(prediction, reference, (prediction.name, reference.name))
     return reason and f"{reason}."
 
