@@ -412,6 +412,19 @@ def test_the_result_of_a_case_stays_with_it_when_layers_are_reordered(segmented,
     assert segmented.threshold.enabled
 
 
+def test_a_double_click_starts_and_a_later_click_stops(tab, qtbot, gate, finish):
+    button = tab.run_button.native
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert tab.run_button.text == STOP
+
+    qtbot.wait(QApplication.doubleClickInterval() + 100)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert tab.run_button.text == STOPPING
+    gate.open()
+    finish(tab)
+
+
 def test_stop_keeps_the_slices_that_are_done(tab, viewer, half_done, finish, expected):
     gate = half_done(tab)
     done = tab.result.probability.any(axis=(1, 2))

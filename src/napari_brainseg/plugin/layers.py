@@ -135,7 +135,7 @@ def case_layers(case: Case) -> list[LayerData]:
         If a file of it cannot be used; the message names it.
     """
     volume = read_volume(case)
-    if case.images == case.masks or _is_mask(case, volume):
+    if case.images == case.masks or _holds_mask(case, volume):
         mask = read_mask(replace(case, masks=case.images), volume)
         assert mask is not None
         return [mask_layer(mask, volume, "mask")]
@@ -146,7 +146,7 @@ def case_layers(case: Case) -> list[LayerData]:
     return [*layers, mask_layer(truth.mask, volume, "manual", known=truth.known)] if truth.known.any() else layers
 
 
-def _is_mask(case: Case, volume: Volume) -> bool:
+def _holds_mask(case: Case, volume: Volume) -> bool:
     """Whether the one file of a case, which is not called so, holds a mask: 0 and either 1 or 255, and nothing else."""
     if case.has_truth or case.channels or case.layout == "slices":
         return False

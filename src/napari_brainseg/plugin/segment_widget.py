@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QApplication
 from superqt.utils import qdebounced
 
 from ..core.config import SegmentConfig
@@ -69,6 +70,7 @@ class SegmentWidget(SegmentForm):
         self._kept = ""
         """What to say of a mask that was put aside in this run."""
         self._tasks = Tasks(self)
+        self._double_click = QTimer(self)
         self._engine: Engine | None = None
         self._started = 0.0
         self._prepare = qdebounced(self._prepare_unless_running, timeout=400, parent=self)
@@ -130,6 +132,13 @@ class SegmentWidget(SegmentForm):
         first = self.picker.slice_in_view()
         begin = partial(self._begin_result, images, volume, this_slice)
         self._work(volume, first, (first,) if this_slice else (), begin)
+
+    def _press(self) -> None:
+        """Segment or stop; the second half of a double click stops nothing, nor does a key that is held down."""
+        is_same_press = self._double_click.isActive()
+        self._double_click.start()
+        if not (self.is_running and is_same_press):
+            self.run()
 
     def stop(self) -> None:
         """Ask the segmentation to end; the slices that are done stay."""
@@ -252,13 +261,15 @@ class SegmentWidget(SegmentForm):
     # what the controls do
 
     def _connect(self) -> None:
-        self.run_button.clicked.connect(lambda: self.run())
+        self._double_click.setSingleShot(True)
+        self._double_click.setInterval(QApplication.doubleClickInterval())
+        self.run_button.clicked.connect(lambda: self._press())
         self.slice_button.clicked.connect(lambda: self.run(this_slice=True))
         self.advanced.changed.connect(lambda _: self._prepare())
         self.copy_button.clicked.connect(self._copy_command)
         self.correct_button.clicked.connect(self._correct)
         self.spacing_button.clicked.connect(self._set_spacing)
-        self._keys = ViewerKeys(self.viewer, {_KEY: self.run})
+        self._keys = ViewerKeys(self.viewer, {_KEY: self._press})
 
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab."""
