@@ -128,6 +128,14 @@ def test_a_mask_by_itself_is_opened_as_one(ras_case, tmp_path, name):
     assert meta["name"] == file.name.split("_")[0].split(".")[0] + " mask"
 
 
+def test_a_mask_without_tumour_is_a_mask_too(ras_case, tmp_path):
+    file = write_mask_file(np.zeros(SHAPE, np.uint8), tmp_path / "expert.nii", read_volume(find_cases(ras_case)[0]))
+
+    ((data, _, kind),) = read_layers(str(file))
+    assert kind == "labels"
+    assert not data.any()
+
+
 def test_a_folder_of_masks_alone_is_a_mask(data_set, tmp_path):
     data, meta = labels_of(read_layers(str(data_set / "phantom_1")))
     write_kaggle(str(tmp_path / "mine"), data, meta)

@@ -147,11 +147,11 @@ def case_layers(case: Case) -> list[LayerData]:
 
 
 def _holds_mask(case: Case, volume: Volume) -> bool:
-    """Whether the one file of a case, which is not called so, holds a mask: 0 and either 1 or 255, and nothing else."""
+    """Whether the one file of a case, which is not called so, holds a mask: nothing but 0, and 1 or 255."""
     if case.has_truth or case.channels or case.layout == "slices":
         return False
     flair = volume.array[..., CHANNELS.index(FLAIR)]
-    return (high := flair.max()) in (1, 255) and bool(((flair == 0) | (flair == high)).all())
+    return (high := flair.max()) in (0, 1, 255) and bool(((flair == 0) | (flair == high)).all())
 
 
 def image_layers(volume: Volume) -> list[LayerData]:
