@@ -39,7 +39,6 @@ RECIPES = {
     "small": SMALL,
     "wide": f"{COURSE} --stem 4 --filters 48 --filters 96 --filters 192 --filters 384",
     "residual": f"{SMALL} --network dynunet",
-    "context-0": f"{SMALL} --context 0",
     "context-2": f"{SMALL} --context 2",
     "window-256": f"{SMALL} --window 256",
     "dropout-0": f"{SMALL} --modality-dropout 0",
