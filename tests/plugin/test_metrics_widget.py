@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_brainseg.core import colours
 from napari_brainseg.core.config import ScoreConfig
-from napari_brainseg.core.masks import write_mask_file
+from napari_brainseg.core.masks import write_mask, write_mask_file
 from napari_brainseg.core.metrics import score_mask, score_slices
 from napari_brainseg.core.phantom import make_phantom
 from napari_brainseg.plugin import mask_comparison, metrics_widget
@@ -151,6 +151,21 @@ def test_a_mask_opened_by_itself_is_compared_with_the_prediction(viewer, open_ta
 
     assert tab.picker.pair == (prediction, opened)
     says(tab, prediction, opened)
+
+
+def test_a_mask_whose_file_states_no_size_is_laid_on_the_prediction(viewer, open_tab, tmp_path):
+    prediction, reference = add_masks(viewer)
+    viewer.layers.remove(reference)
+    volume = volume_of(reference)
+    write_mask(reference.data, tmp_path / "mine", replace(volume, spacing=None))
+    set_spacing(prediction, volume.with_spacing((3.0, 1.0, 1.0)))
+    opened = viewer.add_layer(Layer.create(*read_layers(str(tmp_path / "mine"))[0]))
+    tab = open_tab(viewer)
+
+    assert tuple(opened.scale) == (3, 1, 1)
+    assert volume_of(opened).spacing == (3, 1, 1)
+    assert tab.picker.pair == (prediction, opened)
+    assert tab.report().volume == score_mask(prediction.data, opened.data, (3.0, 1.0, 1.0))
 
 
 def test_masks_from_elsewhere_in_space_are_not_compared(viewer, open_tab, tmp_path):

@@ -10,6 +10,7 @@ from .image_picker import offer
 from .layer_metadata import kind_of, role_of, volume_of
 from .layers import layer_spacing
 from .slice_view import why_apart
+from .sources import set_spacing
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -127,6 +128,16 @@ def why_not(pair: Pair) -> str | None:
         return f"{prediction.name} lies elsewhere in space than {reference.name}; register them first."
     reason = why_apart(prediction, reference, (prediction.name, reference.name))
     return reason and f"{reason}."
+
+
+def lay_on_each_other(pair: Pair) -> None:
+    """Give a mask that was opened by itself, and whose file states no voxel size, the one of the mask it is to fit."""
+    for mask, other in (pair, pair[::-1]):
+        if mask is None or other is None or role_of(mask) != "mask" or mask.data.shape != other.data.shape:
+            continue
+        volume, spacing = volume_of(mask), layer_spacing(other)
+        if volume and spacing and not volume.spacing:
+            set_spacing(mask, volume.with_spacing(spacing))
 
 
 def spacing_of(prediction: Labels, reference: Labels) -> "Spacing | None":

@@ -20,7 +20,7 @@ from .buttons import allow, copy_text
 from .disagreement import DisagreementLayer
 from .layer_metadata import learned_by, segmented_slices, volume_of
 from .mask_comparison import MaskComparison
-from .mask_picker import MaskPicker, Pair, spacing_of, why_not
+from .mask_picker import MaskPicker, Pair, lay_on_each_other, spacing_of, why_not
 from .metrics_form import NEXT_KEY, NOTABLE, PREVIOUS_KEY, SHOW_KEY, MetricsForm
 from .metrics_report import PairReport, caution, shown, to_csv, to_markdown, write_report
 from .result_layer import ResultLayer, result_of
@@ -93,6 +93,7 @@ class MetricsWidget(MetricsForm):
     def look(self) -> None:
         """Find out what was edited since the last look, and show it."""
         pair = self.picker.pair
+        lay_on_each_other(pair)
         reason = why_not(pair)
         try:
             touched = [] if reason else self._compare(pair)
