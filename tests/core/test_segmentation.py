@@ -376,6 +376,11 @@ def test_nan_of_the_network_is_an_error() -> None:
         pytest.param(np.ones((2, 8, 8, 2)), "p has 2 channels, but the model needs 3", id="two channels"),
         pytest.param(np.ones((2, 8, 8, 3)), "p is empty: every voxel of its FLAIR is 1.0", id="constant"),
         pytest.param(
+            np.eye(8, dtype=np.uint8)[None, :, :, None] * np.full(3, 255, np.uint8),
+            "p is a mask: its FLAIR holds nothing but 0 and 255; give its images",
+            id="mask",
+        ),
+        pytest.param(
             np.random.default_rng(0).random((2, 8, 8, 3)) * [1, 0, 1],
             "p is empty: every voxel of its FLAIR is 0.0",
             id="FLAIR constant",

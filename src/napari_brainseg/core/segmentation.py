@@ -345,6 +345,8 @@ def _check(volume: Volume) -> None:
     flair = volume.array[..., CHANNELS.index(FLAIR)]
     if flair.min() == flair.max():
         raise ValueError(f"{volume.name} is empty: every voxel of its FLAIR is {flair.flat[0]}")
+    if volume.holds_mask:
+        raise ValueError(f"{volume.name} is a mask: its FLAIR holds nothing but 0 and {flair.max()}; give its images")
 
 
 def _start(volume: Volume, first: int | None) -> int:

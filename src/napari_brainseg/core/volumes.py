@@ -92,6 +92,12 @@ class Volume:
         return tuple(name for name, same in zip(CHANNELS, self.same_as_flair, strict=True) if same)
 
     @property
+    def holds_mask(self) -> bool:
+        """Whether it is no image but a mask: its FLAIR holds nothing but 0, and 1 or 255."""
+        flair = self.array[..., CHANNELS.index(FLAIR)]
+        return (high := flair.max()) in (0, 1, 255) and bool(((flair == 0) | (flair == high)).all())
+
+    @property
     def position(self) -> Affine | None:
         """Affine from voxel (x, y, z) in our directions to mm; None where no file says it."""
         return None if self.affine is None else oriented_affine(self.affine, self.stored_axes, self.shape)

@@ -135,7 +135,8 @@ def case_layers(case: Case) -> list[LayerData]:
         If a file of it cannot be used; the message names it.
     """
     volume = read_volume(case)
-    if case.images == case.masks or _holds_mask(case, volume):
+    alone = not case.has_truth and not case.channels and case.layout != "slices"
+    if case.images == case.masks or (alone and volume.holds_mask):
         mask = read_mask(replace(case, masks=case.images), volume)
         assert mask is not None
         return [mask_layer(mask, volume, "mask")]
@@ -144,14 +145,6 @@ def case_layers(case: Case) -> list[LayerData]:
         volume = volume.with_spacing(given_sizes[volume.source])
     layers = image_layers(volume)
     return [*layers, mask_layer(truth.mask, volume, "manual", known=truth.known)] if truth.known.any() else layers
-
-
-def _holds_mask(case: Case, volume: Volume) -> bool:
-    """Whether the one file of a case, which is not called so, holds a mask: nothing but 0, and 1 or 255."""
-    if case.has_truth or case.channels or case.layout == "slices":
-        return False
-    flair = volume.array[..., CHANNELS.index(FLAIR)]
-    return (high := flair.max()) in (0, 1, 255) and bool(((flair == 0) | (flair == high)).all())
 
 
 def image_layers(volume: Volume) -> list[LayerData]:
