@@ -13,7 +13,7 @@ from torch import Generator
 from napari_brainseg.core import peeks
 from napari_brainseg.core.cases import Case
 from napari_brainseg.core.config import ModelConfig, NormalisationConfig, TrainConfig
-from napari_brainseg.core.devices import choose_device
+from napari_brainseg.core.devices import Device, choose_device
 from napari_brainseg.core.preprocessing import measure_intensities
 from napari_brainseg.core.progress import Progress, ignore_progress
 from napari_brainseg.core.sampling import Sample, Sampler, cache_folder, count_steps, make_batch, read_samples
@@ -125,6 +125,12 @@ def test_batch_holds_what_segmentation_feeds_the_network() -> None:
                 wanted = (clipped - measured.mean[channel]) / measured.sd[channel]
                 np.testing.assert_allclose(found[channel], wanted, atol=1e-4)
     np.testing.assert_array_equal(masks, one.mask[[0, 4]])
+
+
+def test_batch_for_an_apple_gpu_is_made_on_the_cpu() -> None:
+    apple = Device("mps", torch.float32, "")
+    batch = make_batch([sample("a", 2, 3)], [(0, 0)], ModelConfig(), apple)
+    assert all(tensor.device.type == "cpu" for tensor in batch)
 
 
 def test_batch_of_images_of_different_sizes_is_padded_without_tumour() -> None:

@@ -286,6 +286,26 @@ def test_stopped_run_is_no_model_and_ends_like_one_never_stopped(
     assert load_model(output).info.validation_dice == load_model(trained_folder).info.validation_dice
 
 
+def test_run_resumed_after_masks_were_changed_begins_the_epoch_anew_and_says_so(
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, tmp_path: Path
+) -> None:
+    """With half of the slices known of before, an epoch has fewer steps than were taken of it."""
+
+    def stop(report: Progress) -> None:
+        if report.stage == "epoch 2" and report.done == report.total - 1:
+            ask_to_stop(tmp_path)
+
+    every_slice = changed(quick, epoch_slices=0)
+    train(cases[:1], [], tmp_path, tiny, every_slice, on_progress=stop)
+    numbers = cases[0].numbers
+    fewer = replace(cases[0], corrections=tuple((number, None) for number in numbers[len(numbers) // 2 :]))
+    resumed = train([fewer], [], tmp_path, resume=True).info
+    assert resumed.epoch == 2
+    assert resumed.provenance.notes == (
+        "masks were changed after epoch 1: up to there the former ones were learned and judged by",
+    )
+
+
 def test_rows_of_an_epoch_that_a_kill_undid_are_replaced(
     cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Random variation of training images, a batch at a time, on the device."""
+"""Random variation of training images, a batch at a time, wherever the batch is."""
 
 import math
 

@@ -33,6 +33,8 @@ class Checkpoint(Settings):
 
     parent_dice: Mapping[str, float] | None = None
     scaler: Mapping[str, int | float] = {}
+    truth: str = ""
+    """See `digest_of_truth`."""
 
 
 def save_checkpoint(folder: Path, state: Checkpoint, averaged: nn.Module, teach: TrainingStep, drawn: Tensor) -> None:

@@ -37,6 +37,11 @@ class Device:
         label = {"cuda": "CUDA GPU", "mps": "Apple GPU", "cpu": "CPU"}[self.name]
         return f"{label}, {str(self.dtype).removeprefix('torch.')}"
 
+    @property
+    def prepares_on(self) -> str:
+        """PyTorch's name of where batches are made and varied: for some of that it has nothing on Apple GPUs."""
+        return "cpu" if self.name == "mps" else self.name
+
     def autocast(self) -> AbstractContextManager[object]:
         """Return a context in which networks compute at this precision."""
         return torch.autocast(self.name, self.dtype, enabled=self.dtype != torch.float32)

@@ -75,6 +75,7 @@ class TrainingStep:
         MemoryError
             If there is not enough for a single slice.
         """
+        images, masks = (tensor.to(self._device.name) for tensor in (images, masks))
         while True:
             try:
                 losses = self._find_gradient(images, masks)

@@ -1,7 +1,8 @@
 """The cases that a network learns from: decoded once, and drawn from slice by slice."""
 
+import hashlib
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,7 +120,7 @@ def _pick(items: Sequence[_T], generator: Generator) -> _T:
 def make_batch(
     samples: Sequence[Sample], chosen: Sequence[tuple[int, int]], model: ModelConfig, device: Device
 ) -> tuple[Tensor, Tensor]:
-    """Return normalised slices with their neighbours (B, S, C, Y, X), and masks (B, Y, X), on the device."""
+    """Return normalised slices with their neighbours (B, S, C, Y, X), and masks (B, Y, X), where they are varied."""
     sides = tuple(max(samples[case].volume.shape[axis] for case, _ in chosen) for axis in (1, 2))
     slices = [
         _padded(samples[case].volume.array[neighbours(index, len(samples[case].mask), model.context)], sides, "edge")
@@ -127,10 +128,10 @@ def make_batch(
     ]
     if any(array.dtype != np.uint8 for array in slices):
         slices = [array.astype(np.float32) for array in slices]
-    stored = torch.from_numpy(np.stack(slices)).to(device.name).permute(0, 1, 4, 2, 3).contiguous()
+    stored = torch.from_numpy(np.stack(slices)).to(device.prepares_on).permute(0, 1, 4, 2, 3).contiguous()
     images = normalise(stored, [samples[case].intensities for case, _ in chosen])
     masks = [_padded(samples[case].mask[None, index], sides, "constant")[0] for case, index in chosen]
-    return images, torch.from_numpy(np.stack(masks)).to(device.name)
+    return images, torch.from_numpy(np.stack(masks)).to(device.prepares_on)
 
 
 def _padded(array: Array, sides: tuple[int, ...], mode: Literal["edge", "constant"]) -> Array:
@@ -196,6 +197,15 @@ def read_samples(
         samples.append(Sample(case.patient, volume, mask, intensities, known))
         on_progress(Progress("reading", number, len(cases)))
     return samples
+
+
+def digest_of_truth(samples: Iterable[Sample]) -> str:
+    """SHA-256 of the masks, and of which slices of them are the truth."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(np.packbits(sample.mask > 0).data)
+        digest.update(str(sample.slices).encode())
+    return digest.hexdigest()
 
 
 def _on_disk(array: Array, path: Path) -> Array:

@@ -24,7 +24,7 @@ from .networks import SpaceToDepth, create_network, read_weights
 from .optimisation import average_weights, prepare_step
 from .progress import Cancelled, OnProgress, Progress, ignore_progress
 from .runs import CHECKPOINT_FILE, EpochRow, Run, StateFile, add_epoch, is_stop_asked, read_run, write_run
-from .sampling import Sample, Sampler, cache_folder, make_batch, read_samples
+from .sampling import Sample, Sampler, cache_folder, digest_of_truth, make_batch, read_samples
 from .schedules import best_epoch, epochs_without_gain, learning_rate
 from .splits import rehearsed_patients
 from .tensorboards import TensorBoard
@@ -71,7 +71,8 @@ def train(
         A model to start from.
     resume : bool
         Go on with the run in `output`, after the last step that was saved. The result is that of a run never
-        interrupted. Settings that are not given are those of the run.
+        interrupted, unless masks were changed meanwhile: then the epoch at hand begins anew, and the model says so.
+        Settings that are not given are those of the run.
     corrections : Path or str, optional
         The workspace that the corrections of the cases come from, recorded for whoever resumes the run.
     command : str
@@ -165,6 +166,10 @@ def train(
         drawn = generator.get_state()
         notes += done.notes
         epoch, losses, dice, parent_dice = done.epoch, list(done.losses), dict(done.dice), done.parent_dice
+        truth = digest_of_truth([*samples, *unseen])
+        if done.truth not in ("", truth):
+            losses = []
+            tell(f"masks were changed after epoch {epoch}: up to there the former ones were learned and judged by")
         pace = TrainingPace(config, sampler.steps, done.seconds)
         board = TensorBoard(place, config.tensorboard, epoch)
         previews = PreviewSlices(unseen or samples, place, model, device, "" if unseen else ", training")
@@ -196,6 +201,7 @@ def train(
                 notes=tuple(notes),
                 dice=dice,
                 parent_dice=parent_dice,
+                truth=truth,
             )
             save_checkpoint(place, now, averaged, teach, drawn)
 
