@@ -70,7 +70,9 @@ class SegmentWidget(SegmentForm):
         self._kept = ""
         """What to say of a mask that was put aside in this run."""
         self._tasks = Tasks(self)
-        self._double_click = QTimer(self, singleShot=True, interval=QApplication.doubleClickInterval())
+        self._double_click = QTimer(self)
+        self._double_click.setSingleShot(True)
+        self._double_click.setInterval(QApplication.doubleClickInterval())
         self._engine: Engine | None = None
         self._started = 0.0
         self._prepare = qdebounced(self._prepare_unless_running, timeout=400, parent=self)
