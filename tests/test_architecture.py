@@ -36,6 +36,7 @@ TENSOR_MODULES = {
     "segmentation",
     "signal_measurement",
     "training",
+    "training_loop",
     "training_plans",
     "validation",
 }

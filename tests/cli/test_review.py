@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from napari_brainseg.core import training
+from napari_brainseg.core import training_loop
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.masks import read_mask
@@ -59,16 +59,16 @@ def test_training_learns_from_corrections_and_rehearses_what_the_parent_knows(br
 def test_a_resumed_run_goes_on_with_its_corrections_or_says_that_they_are_gone(
     brainseg, patients, workspace, tmp_path, monkeypatch
 ):
-    average = training.average_weights
+    average = training_loop.average_weights
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "average_weights", interrupt)
+    monkeypatch.setattr(training_loop, "average_weights", interrupt)
     monkeypatch.chdir(tmp_path)
     output, share = tmp_path / "m", ("--validation-share", 0)
     brainseg("train", patients, "--output", output, "--corrections", workspace.folder.name, *share, *NETWORK, *QUICK)
-    monkeypatch.setattr(training, "average_weights", average)
+    monkeypatch.setattr(training_loop, "average_weights", average)
     monkeypatch.chdir("/")
     moved = workspace.folder.rename(tmp_path / "moved")
     told = brainseg("train", patients, "--output", output, "--resume")

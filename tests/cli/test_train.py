@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_brainseg.core import training, training_plans
+from napari_brainseg.core import training, training_loop, training_plans
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import FINE_TUNING, AugmentationConfig, ModelConfig, TrainConfig
 from napari_brainseg.core.corrections import Corrections
@@ -472,7 +472,7 @@ def press(monkeypatch):
     """Press Ctrl-C after so many steps, given times."""
 
     def after(*steps):
-        average, calls = training.average_weights, []
+        average, calls = training_loop.average_weights, []
 
         def count(*arguments):
             calls.append(arguments)
@@ -480,7 +480,7 @@ def press(monkeypatch):
             if len(calls) in steps:
                 signal.raise_signal(signal.SIGINT)
 
-        monkeypatch.setattr(training, "average_weights", count)
+        monkeypatch.setattr(training_loop, "average_weights", count)
 
     return after
 
@@ -527,7 +527,7 @@ def test_ctrl_c_before_the_run_begins_ends_it_even_where_the_folder_is_there(tra
 
 
 def test_second_ctrl_c_stops_at_once(train, patients, output, monkeypatch):
-    average, calls = training.average_weights, []
+    average, calls = training_loop.average_weights, []
 
     def twice(*arguments):
         calls.append(arguments)
@@ -536,7 +536,7 @@ def test_second_ctrl_c_stops_at_once(train, patients, output, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         average(*arguments)
 
-    monkeypatch.setattr(training, "average_weights", twice)
+    monkeypatch.setattr(training_loop, "average_weights", twice)
     told = train(patients)
 
     assert told.code == 130
@@ -569,7 +569,7 @@ def test_a_case_of_the_run_that_is_gone_is_named(interrupted, brainseg, patients
 @pytest.fixture
 def interrupted(train, patients, output, monkeypatch):
     """A run that was stopped by Ctrl-C in its second epoch."""
-    average, calls = training.average_weights, []
+    average, calls = training_loop.average_weights, []
 
     def interrupt(*arguments):
         calls.append(arguments)
@@ -578,7 +578,7 @@ def interrupted(train, patients, output, monkeypatch):
         average(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "average_weights", interrupt)
+        patched.setattr(training_loop, "average_weights", interrupt)
         return train(patients)
 
 

@@ -17,7 +17,7 @@ import tifffile
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_brainseg.core import training
+from napari_brainseg.core import training_loop
 from napari_brainseg.core.cases import Case, find_cases
 from napari_brainseg.core.config import ModelConfig, NetworkName, SegmentConfig, TrainConfig
 from napari_brainseg.core.masks import read_mask
@@ -175,7 +175,7 @@ def test_every_epoch_draws_anew(
         drawn.append(chosen)
         return make_batch(samples, chosen, *rest)
 
-    monkeypatch.setattr(training, "make_batch", recording)
+    monkeypatch.setattr(training_loop, "make_batch", recording)
     train(cases[:2], [], tmp_path / "m", tiny, quick)
     assert len(drawn) == 4
     assert drawn[:2] != drawn[2:]
@@ -651,7 +651,7 @@ def fake_validation(monkeypatch: pytest.MonkeyPatch, dice: Sequence[float]) -> N
         score = {"carl": next(scores)}
         return Validation({"carl": 1.0}, score, score, {})
 
-    monkeypatch.setattr(training, "validate", validate)
+    monkeypatch.setattr(training_loop, "validate", validate)
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

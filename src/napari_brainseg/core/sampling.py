@@ -1,5 +1,6 @@
 """The cases that a network learns from: decoded once, and drawn from slice by slice."""
 
+import gc
 import hashlib
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -171,6 +172,7 @@ def cache_folder(
     try:
         yield folder
     finally:
+        gc.collect()  # Windows removes no file that an array still maps
         shutil.rmtree(folder, ignore_errors=True)
 
 
