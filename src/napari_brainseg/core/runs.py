@@ -24,6 +24,7 @@ from .files import atomic_path, write_text
 from .progress import Cancelled
 from .settings import Settings, Shown, read_versioned
 from .volumes import Array
+from .words import refusal
 
 RUN_FILE = "run.json"
 STATE_FILE = "state.json"
@@ -208,8 +209,7 @@ def ask_to_stop(folder: Path | str) -> None:
     try:
         (Path(folder) / STOP_FILE).touch()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise type(error)(f"the training in {folder} cannot be asked to stop: {reason}") from error
+        raise type(error)(f"the training in {folder} cannot be asked to stop: {refusal(error)}") from error
 
 
 def is_stop_asked(folder: Path | str) -> bool:

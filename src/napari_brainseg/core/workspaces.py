@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from .cases import WORKSPACE_FILE, Case
 from .files import file_name
+from .words import refusal
 
 CORRECTIONS_FOLDER, LEDGER_FOLDER = "corrections", "ledger"
 _LOCK_SECONDS = 10.0
@@ -80,9 +81,7 @@ class Workspace:
         except Timeout as error:
             raise OSError(f"{self.folder}: another program is writing {name} and does not end") from error
         except OSError as error:
-            raise type(error)(
-                f"{self.folder} cannot be written to: {(error.strerror or str(error)).lower()}"
-            ) from error
+            raise type(error)(f"{self.folder} cannot be written to: {refusal(error)}") from error
         try:
             yield
         finally:
