@@ -327,4 +327,7 @@ def _write_nifti(path: Path, mask: Mask, volume: Volume) -> None:
         affine = np.diag([-x, -y, z, 1.0])
     image = nibabel.Nifti1Image(array, affine)
     image.header.set_xyzt_units("mm" if volume.spacing else "unknown")
+    if volume.spacing is None and np.allclose(affine, image.header.get_base_affine()):
+        image.set_sform(None)  # the images state no place, and one at which nobody put them would make their size known
+        image.set_qform(None)
     nibabel.save(image, path)
