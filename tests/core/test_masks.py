@@ -473,3 +473,9 @@ def test_a_correction_that_fits_no_slice_is_named(
     correction = corrected(folder, number, size)
     with pytest.raises(ValueError, match=f"{re.escape(str(correction[1]))}.*{reason}"):
         read_truth(replace(case, corrections=(correction,)), volume)
+
+
+def test_a_flag_on_a_slice_that_is_not_there_is_told(folder: Path, volume: Volume) -> None:
+    (case,) = find_cases(folder)
+    with pytest.raises(ValueError, match=f"^slice 9 is flagged, but {folder.name} has no such slice$"):
+        read_truth(replace(case, corrections=((9, None),)), volume)

@@ -82,7 +82,8 @@ def read_truth(case: Case, volume: Volume) -> Truth:
     mask = np.zeros(volume.shape, np.uint8) if mask is None else mask
     for number, file in case.corrections:
         if number not in volume.slice_numbers:
-            raise ValueError(f"{file} is a correction of slice {number}, but {case.name} has no such slice")
+            what = f"{file} is a correction of slice {number}" if file else f"slice {number} is flagged"
+            raise ValueError(f"{what}, but {case.name} has no such slice")
         index = volume.slice_numbers.index(number)
         known[index] = file is not None
         mask[index] = _fitting(read_slice_mask(file), volume.shape[1:], file, "its image") if file else 0
