@@ -1,7 +1,7 @@
 """A case's masks: reading manual ones, and writing masks back the way the images came."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -213,18 +213,26 @@ def write_mask(
     ValueError
         If mask and volume differ in shape.
     """
-    binary = _of_volume(mask, volume)
-    folder = Path(folder)
-    paths = mask_paths(folder, volume, format)
+    paths = mask_paths(Path(folder), volume, format)
     if not overwrite:
         refuse_existing(folder, [path.name for path in paths])
+    with masks_moved_at_end(mask, Path(folder), volume, format):
+        return paths
+
+
+@contextmanager
+def masks_moved_at_end(mask: Array, folder: Path, volume: Volume, format: MaskFormat) -> Iterator[None]:
+    """Write a mask as `write_mask` does, whatever is there: whole when the block begins, moved when it ends well."""
+    binary = _of_volume(mask, volume)
     folder.mkdir(parents=True, exist_ok=True)
-    if format != "kaggle":
-        return [write_mask_file(mask, paths[0], volume)]
     with ExitStack() as moved_together:
-        for path, plane in zip(paths, binary, strict=True):
-            write_slice_mask(moved_together.enter_context(atomic_path(path)), plane)
-    return paths
+        for path, plane in zip(mask_paths(folder, volume, format), binary, strict=format == "kaggle"):
+            temporary = moved_together.enter_context(atomic_path(path))
+            if format == "kaggle":
+                write_slice_mask(temporary, plane)
+            else:
+                _write_whole(temporary, binary, volume)
+        yield
 
 
 def mask_paths(folder: Path, volume: Volume, format: MaskFormat) -> list[Path]:
@@ -276,10 +284,7 @@ def write_mask_file(mask: Array, path: Path | str, volume: Volume) -> Path:
     if not path.name.lower().endswith((".tif", ".tiff", ".nii", ".nii.gz")):
         raise ValueError(f"{path} must end in .tif, .tiff, .nii or .nii.gz")
     with atomic_path(path) as temporary:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            _write_stack(temporary, binary, volume.spacing)
-        else:
-            _write_nifti(temporary, binary, volume)
+        _write_whole(temporary, binary, volume)
     return path
 
 
@@ -306,6 +311,13 @@ def _fitting(mask: Mask, shape: tuple[int, ...], file: Path, other: str) -> Mask
     if mask.shape != shape:
         raise ValueError(f"{file} has size {mask.shape}, but {other} has {shape}")
     return mask
+
+
+def _write_whole(path: Path, mask: Mask, volume: Volume) -> None:
+    if path.suffix.lower() in (".tif", ".tiff"):
+        _write_stack(path, mask, volume.spacing)
+    else:
+        _write_nifti(path, mask, volume)
 
 
 def _write_stack(path: Path, mask: Mask, spacing: Spacing | None) -> None:
