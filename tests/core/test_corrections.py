@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 from napari_brainseg.core import corrections, files
 from napari_brainseg.core.cases import Case, find_masks
 from napari_brainseg.core.corrections import VERSIONS, Corrections, with_corrections
-from napari_brainseg.core.ledgers import read_ledger
+from napari_brainseg.core.ledgers import ReviewState, read_ledger
 from napari_brainseg.core.masks import Mask, read_mask, read_mask_alone
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
@@ -286,3 +288,62 @@ def test_temporary_files_are_no_masks(workspace: Workspace, anna: Volume, predic
     with files.atomic_path(workspace.corrections("anna") / "anna_3_mask.tif") as path:
         path.write_bytes(b"half")
         assert len(find_masks(workspace.corrections("anna"))[0].masks) == 1
+
+
+def test_a_mask_that_another_window_accepted_meanwhile_is_kept_as_a_version_and_told(
+    workspace: Workspace, anna: Volume, predicted: Mask
+) -> None:
+    one = Corrections(workspace, anna)
+    mine, later = painted(predicted, 1), painted(predicted, 1, at=9)
+    one.save(mine, [1], predicted)
+    two = Corrections(workspace, anna)
+    two.save(mine, [1], state="accepted")
+    assert one.save(later, [1], predicted).overtaken == (1,)
+    assert [version.read().tolist() for version in one.versions(1)] == [mine[1].tolist()]
+    assert not one.save(painted(later, 1, at=11), [1], predicted).overtaken
+
+
+def test_a_slice_that_another_window_flagged_meanwhile_is_told(
+    workspace: Workspace, anna: Volume, predicted: Mask
+) -> None:
+    one = Corrections(workspace, anna)
+    Corrections(workspace, anna).save(predicted, [1], predicted, state="flagged")
+    assert one.save(painted(predicted, 1), [1], predicted).overtaken == (1,)
+
+
+def test_windows_that_accept_the_same_mask_do_not_overtake_each_other(
+    workspace: Workspace, anna: Volume, predicted: Mask
+) -> None:
+    one, two = Corrections(workspace, anna), Corrections(workspace, anna)
+    two.save(predicted, [1], predicted, state="accepted")
+    assert not one.save(predicted, [1], predicted, state="accepted").overtaken
+    assert not one.versions(1)
+
+
+@pytest.mark.parametrize("state", ["auto", None])
+def test_a_correction_taken_back_at_once_can_be_restored(
+    workspace: Workspace, anna: Volume, predicted: Mask, state: ReviewState | None
+) -> None:
+    kept = Corrections(workspace, anna)
+    for at in (3, 5, 7):
+        kept.save(painted(predicted, 1, at=at), [1], predicted)
+    kept.save(predicted, [1], predicted, state=state)
+    assert not kept.planes
+    assert [version.read().tolist() for version in kept.versions(1)] == [painted(predicted, 1, at=7)[1].tolist()]
+
+
+@pytest.mark.usefixtures("every_save_is_a_version")
+@pytest.mark.parametrize("name", ["{} (conflicted copy)", "{}.sync-conflict-20260101-120000-ABCDEFG", "anna_2_mask."])
+def test_what_a_sync_tool_leaves_among_former_masks_is_none(
+    workspace: Workspace, anna: Volume, predicted: Mask, name: str
+) -> None:
+    kept = Corrections(workspace, anna)
+    for at in range(VERSIONS + 1):
+        kept.save(painted(predicted, 1, at=at), [1], predicted)
+    versions = kept.versions(1)
+    copy = versions[0].file.with_name(name.format(versions[0].file.stem) + ".tif")
+    shutil.copy(versions[0].file, copy)
+    assert kept.versions(1) == versions
+    kept.save(painted(predicted, 1, at=20), [1], predicted)
+    assert kept.versions(1)[1:] == versions[:-1]
+    assert copy.is_file()
