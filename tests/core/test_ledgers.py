@@ -67,7 +67,7 @@ def test_first_version_is_read_forever(workspace: Workspace) -> None:
     [
         ("{", "is damaged"),
         ('{"case": "anna", "slices": {"1": {"state": "fine"}}}', "is damaged"),
-        ('{"schema_version": 2, "case": "anna", "new": 1}', "has schema version 2, but up to 1 can be read here"),
+        ('{"schema_version": 3, "case": "anna", "new": 1}', "has schema version 3, but up to 2 can be read here"),
     ],
 )
 def test_a_ledger_that_cannot_be_read_is_named(workspace: Workspace, content: str, reason: str) -> None:

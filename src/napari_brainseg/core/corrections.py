@@ -85,12 +85,15 @@ class Corrections:
     Raises
     ------
     ValueError
-        If the ledger or a mask is damaged or does not fit the case; the message names the file.
+        If the ledger or a mask is damaged or does not fit the case, which may lie in another folder than the one that
+        was corrected; the message names the file.
     """
 
     def __init__(self, workspace: Workspace, volume: Volume) -> None:
         self.workspace, self.volume = workspace, volume
         self._folder = workspace.corrections(volume.name)
+        source = volume.source
+        self._images = source.parent if source and source.is_file() else source
         self._planes: dict[int, Mask] = {}
         self.ledger = CaseLedger(case=volume.name)
         self.refresh()
@@ -111,7 +114,7 @@ class Corrections:
     def refresh(self) -> tuple[int, ...]:
         """Read what is there now, and return where other windows have changed something."""
         former = self._planes, self.ledger
-        self.ledger = read_ledger(self.workspace, self.volume.name)
+        self.ledger = self._read_ledger()
         self._planes = {z: mask for z in range(len(self.volume.array)) if (mask := self._read(z)) is not None}
         return tuple(
             z
@@ -157,7 +160,7 @@ class Corrections:
         """
         chosen, overtaken = tuple(slices), []
         with self.workspace.locked(self.volume.name):
-            reviews = dict(read_ledger(self.workspace, self.volume.name).slices)
+            reviews = dict(self._read_ledger().slices)
             try:
                 for z in chosen:
                     number = self.volume.slice_numbers[z]
@@ -197,11 +200,15 @@ class Corrections:
         """Former masks of the slice at a position along Z, the latest first."""
         return self._versions(self._file(z))
 
+    def _read_ledger(self) -> CaseLedger:
+        return read_ledger(self.workspace, self.volume.name, self._images)
+
     def _seen(self, number: int) -> SliceReview | None:
         return self.ledger.slices.get(number)
 
     def _record(self, reviews: Mapping[int, SliceReview]) -> None:
-        ledger = CaseLedger(case=self.volume.name, slices=dict(sorted(reviews.items())))
+        folder = self.workspace.note_of(self._images) if self._images else self.ledger.folder
+        ledger = CaseLedger(case=self.volume.name, folder=folder, slices=dict(sorted(reviews.items())))
         write_ledger(self.workspace, ledger)
         self.ledger = ledger
 
@@ -266,14 +273,14 @@ def with_corrections(cases: Iterable[Case], workspace: Workspace) -> list[Case]:
     Raises
     ------
     ValueError
-        If a ledger is damaged.
+        If a ledger is damaged, or is of a case of the same name in another folder.
     """
     return [_corrected(case, workspace) for case in cases]
 
 
 def _corrected(case: Case, workspace: Workspace) -> Case:
     found: list[tuple[int, Path | None]] = []
-    for number, review in sorted(read_ledger(workspace, case.name).slices.items()):
+    for number, review in sorted(read_ledger(workspace, case.name, case.folder).slices.items()):
         file = workspace.corrections(case.name) / slice_mask_name(case.name, number)
         if review.state in TRUE_STATES and file.is_file():
             found.append((number, file))

@@ -63,6 +63,17 @@ class Workspace:
         """File that says which models were adopted."""
         return self.folder / "models.json"
 
+    def note_of(self, place: Path) -> str:
+        """A place as it is noted here: from the workspace on, so that both can be moved together."""
+        try:
+            return Path(os.path.relpath(place, self.folder)).as_posix()
+        except ValueError:  # Windows: on another drive
+            return str(place)
+
+    def place_of(self, note: str) -> Path:
+        """The place that `note_of` noted."""
+        return Path(os.path.abspath(self.folder / note))
+
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """Keep other windows and processes from writing what belongs to this name, such as a case.
