@@ -426,3 +426,18 @@ def test_a_ledger_from_before_folders_were_noted_is_read_and_notes_it(
     assert list(kept.planes) == [1]
     kept.save(predicted, [2], predicted, state="accepted")
     assert workspace.place_of(read_ledger(workspace, "anna").folder) == cases[0].folder
+
+
+def test_what_a_kill_left_half_written_is_removed_in_time(workspace: Workspace, anna: Volume, predicted: Mask) -> None:
+    kept = Corrections(workspace, anna)
+    kept.save(painted(predicted, 1), [1], predicted)
+    folder = workspace.corrections("anna")
+    left = [workspace.ledger / f".{'0' * 32}.json", folder / f".{'1' * 32}.tif", folder / ".versions" / f".{'2' * 32}"]
+    for path in left:
+        path.write_text("{")
+        os.utime(path, (0, 0))
+    (fresh := folder / f".{'3' * 32}.tif").touch()
+    kept.save(painted(predicted, 2), [2], predicted)
+    assert not any(path.exists() for path in left)
+    assert fresh.exists()
+    assert sorted(Corrections(workspace, anna).planes) == [1, 2]

@@ -84,3 +84,9 @@ def test_slices_that_somebody_looked_at_are_known_by_position(workspace: Workspa
     write_ledger(workspace, LEDGER)
     numbers = (1, 2, 3, 10)
     assert reviewed_slices(workspace, {"anna": numbers, "bert": numbers}) == {"anna": {1, 2}, "bert": set()}
+
+
+def test_what_a_kill_left_half_written_is_no_ledger(workspace: Workspace) -> None:
+    write_ledger(workspace, LEDGER)
+    (workspace.ledger / f".{'0' * 32}.json").write_text('{"schema_')
+    assert read_ledgers(workspace) == [LEDGER]

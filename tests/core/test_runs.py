@@ -203,3 +203,13 @@ def test_previews_come_back_epoch_by_epoch(tmp_path: Path) -> None:
     assert seen.probability(5).dtype == np.uint8
     assert set(seen.probability(5).flat) == {128}
     assert set(seen.probability(10).flat) == {255}
+
+
+def test_what_a_kill_left_half_written_is_removed_by_the_next_that_trains(tmp_path: Path) -> None:
+    (tmp_path / "previews").mkdir()
+    left = [tmp_path / f".{'0' * 32}.safetensors", tmp_path / "previews" / f".{'1' * 32}.npz"]
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    with owned(tmp_path):
+        assert not any(path.exists() for path in left)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .cases import Case
 from .durations import now
-from .files import atomic_path
+from .files import atomic_path, remove_stale
 from .ledgers import TRUE_STATES, CaseLedger, ReviewState, SliceReview, read_ledger, write_ledger
 from .masks import Mask, read_slice_mask, slice_mask_name, write_slice_mask
 from .volumes import Volume
@@ -160,6 +160,8 @@ class Corrections:
         """
         chosen, overtaken = tuple(slices), []
         with self.workspace.locked(self.volume.name):
+            hidden = (self._folder / name for name in (_VERSIONS_FOLDER, _PREDICTIONS_FOLDER))
+            remove_stale((self.workspace.ledger, self._folder, *hidden))
             reviews = dict(self._read_ledger().slices)
             try:
                 for z in chosen:

@@ -98,7 +98,8 @@ def read_ledger(workspace: Workspace, case: str, folder: Path | None = None) -> 
 
 def read_ledgers(workspace: Workspace) -> list[CaseLedger]:
     """What was done with all cases, by name."""
-    return [read_ledger(workspace, path.stem) for path in sorted(workspace.ledger.glob("*.json"))]
+    names = [path.stem for path in sorted(workspace.ledger.glob("*.json")) if not path.name.startswith(".")]
+    return [read_ledger(workspace, name) for name in names]
 
 
 def write_ledger(workspace: Workspace, ledger: CaseLedger) -> None:

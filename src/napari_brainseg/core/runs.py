@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field
 
 from .config import ModelConfig, TrainConfig
 from .durations import now
-from .files import atomic_path, write_text
+from .files import atomic_path, remove_stale, write_text
 from .progress import Cancelled
 from .settings import Settings, Shown, read_versioned
 from .volumes import Array
@@ -172,6 +172,8 @@ def is_alive(state: RunState) -> bool:
 def owned(folder: Path) -> Iterator[None]:
     """Keep all others from training in a run folder, which is made if it is not there, while the block runs.
 
+    What a process that was killed there left half written is removed.
+
     The system holds the lock, so it goes with the process however that ends.
 
     Raises
@@ -186,6 +188,7 @@ def owned(folder: Path) -> Iterator[None]:
     except Timeout:
         raise in_use(folder) from None
     try:
+        remove_stale((folder, folder / PREVIEW_FOLDER, folder / KEPT_FOLDER))
         yield
     finally:
         lock.release()
