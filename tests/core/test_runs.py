@@ -205,6 +205,22 @@ def test_previews_come_back_epoch_by_epoch(tmp_path: Path) -> None:
     assert set(seen.probability(10).flat) == {255}
 
 
+def test_a_state_that_cannot_be_written_ends_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with StateFile(tmp_path, 4) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "write_text", refuse)
+            file.update(status="running")
+        monkeypatch.setattr(runs, "_UPDATE_SECONDS", 0.0)
+        file.update(epoch=2)
+        seen = read_state(tmp_path)
+    assert seen is not None
+    assert (seen.status, seen.epoch) == ("running", 2)
+    monkeypatch.setattr(runs, "write_text", refuse)
+    with pytest.raises(OSError, match="No space left"), StateFile(tmp_path, 4):  # whoever starts it is told
+        pass
 def test_what_a_kill_left_half_written_is_removed_by_the_next_that_trains(tmp_path: Path) -> None:
     (tmp_path / "previews").mkdir()
     left = [tmp_path / f".{'0' * 32}.safetensors", tmp_path / "previews" / f".{'1' * 32}.npz"]

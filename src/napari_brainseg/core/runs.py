@@ -309,15 +309,18 @@ class StateFile:
             return
         is_stop = issubclass(kind, (Cancelled, KeyboardInterrupt))
         message = str(error) or ("stopped at once" if is_stop else kind.__name__)
-        with suppress(OSError):  # what went wrong before is what matters
-            self.update(status="stopped" if is_stop else "failed", message=message, seconds_left=None)
+        self.update(status="stopped" if is_stop else "failed", message=message, seconds_left=None)
 
     def update(self, **changes: Any) -> None:
-        """Change fields of the state; a change of status is written at once, others at most twice a second."""
+        """Change fields of the state; a change of status is written at once, others at most twice a second.
+
+        Where it cannot be written, the next change is: who watches is told later, and the training goes on.
+        """
         before = self._state.status
         self._state = self._state.model_copy(update={**changes, "updated": now("milliseconds")})
         if self._state.status != before or time.monotonic() - self._written >= _UPDATE_SECONDS:
-            self._write()
+            with suppress(OSError):
+                self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()
