@@ -221,6 +221,28 @@ def test_a_state_that_cannot_be_written_ends_no_training(tmp_path: Path, monkeyp
     monkeypatch.setattr(runs, "write_text", refuse)
     with pytest.raises(OSError, match="No space left"), StateFile(tmp_path, 4):  # whoever starts it is told
         pass
+
+
+def test_a_run_of_this_computer_under_another_name_ends_with_its_lock(tmp_path: Path) -> None:
+    def seen(**changes: object) -> str:
+        write_state(tmp_path, host="former name", pid=2**22 + 1, **changes)
+        found = read_state(tmp_path)
+        assert found is not None
+        return found.status
+
+    minutes_ago = (datetime.now(UTC) - timedelta(minutes=6)).isoformat()
+    with owned(tmp_path):
+        assert seen(updated=minutes_ago) == "running"
+    assert (tmp_path / ".lock").exists() == (os.name != "nt")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert seen() == "running"  # somebody else's lock may not be seen from here
+    for _ in range(2):
+        assert seen(updated=minutes_ago) == "stopped"
+    assert {path.name for path in tmp_path.iterdir()} == set(before)
+    with owned(tmp_path):
+        pass
+
+
 def test_what_a_kill_left_half_written_is_removed_by_the_next_that_trains(tmp_path: Path) -> None:
     (tmp_path / "previews").mkdir()
     left = [tmp_path / f".{'0' * 32}.safetensors", tmp_path / "previews" / f".{'1' * 32}.npz"]

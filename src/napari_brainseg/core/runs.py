@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,10 @@ Status = Literal["starting", "running", "stopping", "stopped", "finished", "fail
 UNDER_WAY: tuple[Status, ...] = ("starting", "running", "stopping")
 
 _UPDATE_SECONDS = 0.5
+_FRESH_SECONDS = 300.0
+"""Longer than a step or the reading of a case takes: a run says something after each."""
+_LOOK_SECONDS = 0.2
+"""Longer than somebody who looks whether a folder is locked keeps the lock."""
 _SLICES = "slices.npz"
 
 
@@ -151,21 +155,37 @@ def read_state(folder: Path | str) -> RunState | None:
         state = read_versioned(Path(folder) / STATE_FILE, RunState, "the state of a run")
     except FileNotFoundError:
         return None
-    if state.status in UNDER_WAY and not is_alive(state):
+    if state.status in UNDER_WAY and not is_alive(state, Path(folder)):
         return state.model_copy(update={"status": "stopped", "message": "the process ended", "seconds_left": None})
     return state
 
 
-def is_alive(state: RunState) -> bool:
-    """Whether a run is under way; of one on another computer only its own word is known."""
-    if state.status not in UNDER_WAY or state.host != platform.node():
-        return state.status in UNDER_WAY
+def is_alive(state: RunState, folder: Path | None = None) -> bool:
+    """Whether a run is under way; of one on another computer only its own word and the lock of its folder are known.
+
+    This computer may have had another name. Not all disks share locks, so a word that is fresh counts more.
+    """
+    if state.status not in UNDER_WAY:
+        return False
+    updated = datetime.fromisoformat(state.updated).timestamp()
+    if state.host != platform.node():
+        return folder is None or time.time() - updated < _FRESH_SECONDS or _is_owned(folder)
     try:
         process = psutil.Process(state.pid)
-        is_later = process.create_time() > datetime.fromisoformat(state.updated).timestamp() + 1  # another, so numbered
+        is_later = process.create_time() > updated + 1  # another, so numbered
         return process.status() != psutil.STATUS_ZOMBIE and not is_later
     except psutil.NoSuchProcess:
         return False
+
+
+def _is_owned(folder: Path) -> bool:
+    """Whether a process trains in a run folder, or nobody may know; looking changes nothing there."""
+    lock = folder / LOCK_FILE
+    try:
+        with FileLock(lock, timeout=0) if lock.exists() else nullcontext():
+            return False
+    except OSError:
+        return True
 
 
 @contextmanager
@@ -184,7 +204,7 @@ def owned(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOOK_SECONDS)
     except Timeout:
         raise in_use(folder) from None
     try:
