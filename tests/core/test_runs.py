@@ -251,3 +251,31 @@ def test_what_a_kill_left_half_written_is_removed_by_the_next_that_trains(tmp_pa
         os.utime(path, (0, 0))
     with owned(tmp_path):
         assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"PK\x03\x04half", b"another"])
+def test_damaged_previews_are_named(tmp_path: Path, content: bytes) -> None:
+    images = np.zeros((2, 4, 4), np.uint8)
+    write_previews(tmp_path, images, images, ["anna, slice 3", "bert, slice 5"])
+    write_preview(tmp_path, 5, images)
+    previews = read_previews(tmp_path)
+    assert previews is not None
+    for path in (tmp_path / "previews").iterdir():
+        if content == b"another":
+            np.savez(path, other=images)
+        else:
+            path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^.*epoch_0005\.npz is damaged: it holds no previews of a run; take it away"):
+        previews.probability(5)
+    with pytest.raises(ValueError, match=r"^.*slices\.npz is damaged: it holds no previews of a run; take it away"):
+        read_previews(tmp_path)
+
+
+def test_the_copy_that_a_sync_tool_made_of_a_preview_is_none(tmp_path: Path) -> None:
+    images = np.zeros((2, 4, 4), np.uint8)
+    write_previews(tmp_path, images, images, ["anna, slice 3", "bert, slice 5"])
+    write_preview(tmp_path, 5, images)
+    (tmp_path / "previews" / "epoch_0005 (conflicted copy).npz").touch()
+    seen = read_previews(tmp_path)
+    assert seen is not None
+    assert seen.epochs == (5,)

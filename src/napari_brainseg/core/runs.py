@@ -5,6 +5,7 @@ import math
 import os
 import platform
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import psutil
@@ -123,9 +125,14 @@ class Previews:
     epochs: tuple[int, ...] = ()
 
     def probability(self, epoch: int) -> Array:
-        """Probability of tumour after an epoch, (N, Y, X) uint8, where 255 is certain."""
-        with np.load(self.folder / _preview_name(epoch)) as stored:
-            array: Array = stored["probability"]
+        """Probability of tumour after an epoch, (N, Y, X) uint8, where 255 is certain.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged.
+        """
+        (array,) = _read_arrays(self.folder / _preview_name(epoch), "probability")
         return array
 
 
@@ -274,14 +281,20 @@ def write_run(folder: Path, run: Run) -> None:
 
 
 def read_previews(folder: Path | str) -> Previews | None:
-    """Preview slices of a run, None while there are none."""
+    """Preview slices of a run, None while there are none.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
     folder = Path(folder) / PREVIEW_FOLDER
     if not (folder / _SLICES).is_file():
         return None
-    epochs = sorted(int(path.stem.removeprefix("epoch_")) for path in folder.glob("epoch_*.npz"))
-    with np.load(folder / _SLICES) as stored:
-        names = tuple(str(name) for name in stored["names"])
-        return Previews(folder, stored["images"], stored["manual"], names, tuple(epochs))
+    numbers = (path.stem.removeprefix("epoch_") for path in folder.glob("epoch_*.npz"))
+    epochs = sorted(int(number) for number in numbers if number.isdigit())
+    images, manual, names = _read_arrays(folder / _SLICES, "images", "manual", "names")
+    return Previews(folder, images, manual, tuple(map(str, names)), tuple(epochs))
 
 
 def write_previews(folder: Path, images: Array, manual: Array, names: Sequence[str]) -> None:
@@ -349,6 +362,14 @@ class StateFile:
 
 def _preview_name(epoch: int) -> str:
     return f"epoch_{epoch:04d}.npz"
+
+
+def _read_arrays(path: Path, *names: str) -> list[Array]:
+    try:
+        with path.open("rb") as file, np.load(file) as stored:  # which leaves open what it opens and cannot read
+            return [stored[name] for name in names]
+    except (ValueError, LookupError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: it holds no previews of a run; take it away to go on without") from error
 
 
 def _write_arrays(path: Path, **arrays: Any) -> None:
