@@ -143,3 +143,13 @@ def test_the_queue_leaves_out_what_was_reviewed_and_is_kept(brainseg, patients, 
     assert len(queued) == 4 * 6 - 2
     edited = json.loads((workspace.ledger / "anna.json").read_text())["slices"]
     assert queued.isdisjoint({("anna", int(number)) for number in edited})
+
+
+def test_review_names_a_damaged_model_and_shows_the_others(brainseg, workspace, tiny_model):
+    for name in ("round-1", "round-2"):
+        shutil.copytree(tiny_model, workspace.runs / name)
+    (workspace.runs / "round-1" / "model.json").write_text("{")
+    told = brainseg("review", workspace.folder)
+    assert told.code == 0
+    assert "round-2: " in told.out
+    assert f"{workspace.runs / 'round-1' / 'model.json'} is damaged" in told.err

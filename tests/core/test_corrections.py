@@ -1,7 +1,10 @@
 """Corrected masks on disk: what is written, what is kept, what other windows do meanwhile."""
 
 import errno
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +17,9 @@ import numpy as np
 import pytest
 
 from napari_brainseg.core import corrections, files
-from napari_brainseg.core.cases import Case, find_masks
+from napari_brainseg.core.cases import Case, find_cases, find_masks
 from napari_brainseg.core.corrections import VERSIONS, Corrections, with_corrections
-from napari_brainseg.core.ledgers import read_ledger
+from napari_brainseg.core.ledgers import ReviewState, read_ledger
 from napari_brainseg.core.masks import Mask, read_mask, read_mask_alone
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
@@ -286,3 +289,155 @@ def test_temporary_files_are_no_masks(workspace: Workspace, anna: Volume, predic
     with files.atomic_path(workspace.corrections("anna") / "anna_3_mask.tif") as path:
         path.write_bytes(b"half")
         assert len(find_masks(workspace.corrections("anna"))[0].masks) == 1
+
+
+def test_a_mask_that_another_window_accepted_meanwhile_is_kept_as_a_version_and_told(
+    workspace: Workspace, anna: Volume, predicted: Mask
+) -> None:
+    one = Corrections(workspace, anna)
+    mine, later = painted(predicted, 1), painted(predicted, 1, at=9)
+    one.save(mine, [1], predicted)
+    two = Corrections(workspace, anna)
+    two.save(mine, [1], state="accepted")
+    assert one.save(later, [1], predicted).overtaken == (1,)
+    assert [version.read().tolist() for version in one.versions(1)] == [mine[1].tolist()]
+    assert not one.save(painted(later, 1, at=11), [1], predicted).overtaken
+
+
+def test_a_slice_that_another_window_flagged_meanwhile_is_told(
+    workspace: Workspace, anna: Volume, predicted: Mask
+) -> None:
+    one = Corrections(workspace, anna)
+    Corrections(workspace, anna).save(predicted, [1], predicted, state="flagged")
+    assert one.save(painted(predicted, 1), [1], predicted).overtaken == (1,)
+
+
+def test_windows_that_accept_the_same_mask_do_not_overtake_each_other(
+    workspace: Workspace, anna: Volume, predicted: Mask
+) -> None:
+    one, two = Corrections(workspace, anna), Corrections(workspace, anna)
+    two.save(predicted, [1], predicted, state="accepted")
+    assert not one.save(predicted, [1], predicted, state="accepted").overtaken
+    assert not one.versions(1)
+
+
+@pytest.mark.parametrize("state", ["auto", None])
+def test_a_correction_taken_back_at_once_can_be_restored(
+    workspace: Workspace, anna: Volume, predicted: Mask, state: ReviewState | None
+) -> None:
+    kept = Corrections(workspace, anna)
+    for at in (3, 5, 7):
+        kept.save(painted(predicted, 1, at=at), [1], predicted)
+    kept.save(predicted, [1], predicted, state=state)
+    assert not kept.planes
+    assert [version.read().tolist() for version in kept.versions(1)] == [painted(predicted, 1, at=7)[1].tolist()]
+
+
+@pytest.mark.usefixtures("every_save_is_a_version")
+@pytest.mark.parametrize("name", ["{} (conflicted copy)", "{}.sync-conflict-20260101-120000-ABCDEFG", "anna_2_mask."])
+def test_what_a_sync_tool_leaves_among_former_masks_is_none(
+    workspace: Workspace, anna: Volume, predicted: Mask, name: str
+) -> None:
+    kept = Corrections(workspace, anna)
+    for at in range(VERSIONS + 1):
+        kept.save(painted(predicted, 1, at=at), [1], predicted)
+    versions = kept.versions(1)
+    copy = versions[0].file.with_name(name.format(versions[0].file.stem) + ".tif")
+    shutil.copy(versions[0].file, copy)
+    assert kept.versions(1) == versions
+    kept.save(painted(predicted, 1, at=20), [1], predicted)
+    assert kept.versions(1)[1:] == versions[:-1]
+    assert copy.is_file()
+
+
+@pytest.fixture
+def namesakes(patients: Path, tmp_path: Path) -> Path:
+    """A data set of two sites, each with a patient called anna."""
+    for site, name in (("a", "anna"), ("b", "bert")):
+        folder = shutil.copytree(patients / name, tmp_path / "data" / site / "anna")
+        for path in folder.iterdir():
+            path.rename(path.with_name(path.name.replace(name, "anna")))
+    return tmp_path / "data"
+
+
+def test_corrections_never_go_to_a_namesake_in_another_folder(
+    namesakes: Path, workspace: Workspace, predicted: Mask
+) -> None:
+    first, second = find_cases(namesakes)
+    assert (first.name, second.name) == ("anna", "anna (2)")
+    for case in (first, second):
+        Corrections(workspace, read_volume(case)).save(predicted, [1], state="accepted")
+    assert [case.corrected_slices for case in with_corrections((first, second), workspace)] == [1, 1]
+    (alone,) = find_cases(namesakes / "b")
+    message = (
+        f"{workspace.ledger_file('anna')} tells of the anna in {namesakes / 'a' / 'anna'}, not of that in "
+        f"{namesakes / 'b' / 'anna'}: open the data as they were opened"
+    )
+    for use in (lambda: Corrections(workspace, read_volume(alone)), lambda: with_corrections([alone], workspace)):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            use()
+
+
+def test_a_ledger_that_a_namesake_got_meanwhile_is_left_alone(
+    namesakes: Path, workspace: Workspace, predicted: Mask
+) -> None:
+    (one,), (other,) = (find_cases(namesakes / site) for site in "ab")
+    kept = Corrections(workspace, read_volume(other))
+    Corrections(workspace, read_volume(one)).save(predicted, [1], state="accepted")
+    before = workspace.ledger_file("anna").read_bytes()
+    with pytest.raises(ValueError, match="tells of the anna in"):
+        kept.save(predicted, [2], state="accepted")
+    assert workspace.ledger_file("anna").read_bytes() == before
+
+
+@pytest.mark.parametrize("moves", ["data", "both", "nothing, but it is opened by a link"])
+def test_corrections_of_data_that_were_moved_stay_theirs(
+    namesakes: Path, workspace: Workspace, predicted: Mask, tmp_path: Path, moves: str
+) -> None:
+    Corrections(workspace, read_volume(find_cases(namesakes)[0])).save(predicted, [1], state="accepted")
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    if moves == "both":
+        shutil.copytree(workspace.folder, place / workspace.folder.name)  # where it was, all is there still
+        data = Path(shutil.copytree(namesakes, place / "data"))
+        workspace = Workspace(place / workspace.folder.name)
+    elif moves == "data":
+        data = Path(shutil.move(namesakes, place / "renamed"))
+    else:
+        data = place / "link"
+        data.symlink_to(namesakes)
+    case = find_cases(data)[0]
+    assert with_corrections([case], workspace)[0].corrected_slices == 1
+    kept = Corrections(workspace, read_volume(case))
+    assert list(kept.planes) == [1]
+    kept.save(predicted, [2], state="accepted")
+    assert workspace.place_of(read_ledger(workspace, "anna").folder) == data / "a" / "anna"
+
+
+def test_a_ledger_from_before_folders_were_noted_is_read_and_notes_it(
+    cases: list[Case], workspace: Workspace, anna: Volume, predicted: Mask
+) -> None:
+    Corrections(workspace, anna).save(predicted, [1], predicted, state="accepted")
+    file = workspace.ledger_file("anna")
+    content = json.loads(file.read_text())
+    assert content.pop("folder") == os.path.relpath(cases[0].folder, workspace.folder)
+    file.write_text(json.dumps(content | {"schema_version": 1}))
+    kept = Corrections(workspace, anna)
+    assert list(kept.planes) == [1]
+    kept.save(predicted, [2], predicted, state="accepted")
+    assert workspace.place_of(read_ledger(workspace, "anna").folder) == cases[0].folder
+
+
+def test_what_a_kill_left_half_written_is_removed_in_time(workspace: Workspace, anna: Volume, predicted: Mask) -> None:
+    kept = Corrections(workspace, anna)
+    kept.save(painted(predicted, 1), [1], predicted)
+    folder = workspace.corrections("anna")
+    left = [workspace.ledger / f".{'0' * 32}.json", folder / f".{'1' * 32}.tif", folder / ".versions" / f".{'2' * 32}"]
+    for path in left:
+        path.write_text("{")
+        os.utime(path, (0, 0))
+    (fresh := folder / f".{'3' * 32}.tif").touch()
+    kept.save(painted(predicted, 2), [2], predicted)
+    assert not any(path.exists() for path in left)
+    assert fresh.exists()
+    assert sorted(Corrections(workspace, anna).planes) == [1, 2]

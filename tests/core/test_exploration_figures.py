@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.exploration import explore_cases
 from napari_brainseg.core.exploration_figures import LIGHT, _draw
+from napari_brainseg.core.exploration_reports import write_exploration
 
 
 @pytest.mark.parametrize("width", [250, 420, 900])
@@ -30,3 +31,12 @@ def test_slices_without_a_mask_are_shown_as_such(patients: Path, tmp_path: Path)
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["no manual mask"]
     assert sum(bar.get_height() for bar in by_site.patches) == 24  # type: ignore[attr-defined]
+
+
+def test_nothing_to_report_is_said(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "anna_1.tif").write_bytes(b"no image")
+    nothing = explore_cases(find_cases(tmp_path / "data"))
+    with pytest.raises(ValueError, match=r"^there is nothing to report: none of the 1 cases could be read$"):
+        write_exploration(nothing, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

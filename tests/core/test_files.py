@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_brainseg.core import files
-from napari_brainseg.core.files import atomic_path, write_text
+from napari_brainseg.core.files import atomic_path, remove_stale, write_text
 
 
 @pytest.fixture
@@ -155,3 +155,14 @@ def test_full_disk_is_told_where_numpy_tells_counts_alone(tmp_path: Path) -> Non
 def test_error_of_another_file_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="source"), atomic_path(tmp_path / "a.txt") as temporary:
         temporary.write_text((tmp_path / "source").read_text())
+
+
+def test_only_old_temporary_files_are_removed(tmp_path: Path) -> None:
+    temporary = f".{'0a' * 16}"
+    stale, others = [temporary, f"{temporary}.nii.gz"], [f"{temporary[:-1]}.tif", ".lock", "a.tif", f"{temporary[1:]}"]
+    for name in (*stale, *others):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / f"{temporary}.json").touch()
+    remove_stale((tmp_path, tmp_path / "nowhere"))
+    assert {path.name for path in tmp_path.iterdir()} == {*others, f"{temporary}.json"}

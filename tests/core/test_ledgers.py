@@ -67,7 +67,7 @@ def test_first_version_is_read_forever(workspace: Workspace) -> None:
     [
         ("{", "is damaged"),
         ('{"case": "anna", "slices": {"1": {"state": "fine"}}}', "is damaged"),
-        ('{"schema_version": 2, "case": "anna", "new": 1}', "has schema version 2, but up to 1 can be read here"),
+        ('{"schema_version": 3, "case": "anna", "new": 1}', "has schema version 3, but up to 2 can be read here"),
     ],
 )
 def test_a_ledger_that_cannot_be_read_is_named(workspace: Workspace, content: str, reason: str) -> None:
@@ -84,3 +84,9 @@ def test_slices_that_somebody_looked_at_are_known_by_position(workspace: Workspa
     write_ledger(workspace, LEDGER)
     numbers = (1, 2, 3, 10)
     assert reviewed_slices(workspace, {"anna": numbers, "bert": numbers}) == {"anna": {1, 2}, "bert": set()}
+
+
+def test_what_a_kill_left_half_written_is_no_ledger(workspace: Workspace) -> None:
+    write_ledger(workspace, LEDGER)
+    (workspace.ledger / f".{'0' * 32}.json").write_text('{"schema_')
+    assert read_ledgers(workspace) == [LEDGER]

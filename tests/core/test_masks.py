@@ -17,6 +17,7 @@ from napari_brainseg.core.masks import (
     NotBinary,
     known_areas,
     read_mask,
+    read_mask_alone,
     read_truth,
     slice_areas,
     write_mask,
@@ -287,6 +288,21 @@ def test_nifti_mask_of_a_tiff_case_has_its_spacing(
     assert found == spacing
 
 
+@pytest.mark.parametrize("size", [1.0, 0.0], ids=["1 in no unit", "0"])
+def test_nifti_mask_of_images_that_state_no_size_states_none(tmp_path: Path, size: float) -> None:
+    image = nibabel.Nifti1Image(np.arange(5 * 6 * 7, dtype=np.uint8).reshape(5, 6, 7), None)
+    image.header["pixdim"][1:4] = size
+    nibabel.save(image, tmp_path / "p.nii")
+    volume = read_volume(find_cases(tmp_path)[0])
+    assert volume.spacing is None
+    mask = volume.array[..., 1] > 50
+    write_mask(mask, tmp_path, volume, format="nifti")
+    (case,) = find_cases(tmp_path)
+    again = read_mask(case, volume)  # it lies where the images lie
+    np.testing.assert_array_equal(again, mask)
+    assert read_mask_alone(case)[1] is None
+
+
 def test_nifti_mask_follows_a_spacing_given_by_a_person(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.zeros((5, 6, 7), np.uint8), np.diag([2.0, 3, 4, 1])), tmp_path / "p.nii")
     (case,) = find_cases(tmp_path)
@@ -457,3 +473,9 @@ def test_a_correction_that_fits_no_slice_is_named(
     correction = corrected(folder, number, size)
     with pytest.raises(ValueError, match=f"{re.escape(str(correction[1]))}.*{reason}"):
         read_truth(replace(case, corrections=(correction,)), volume)
+
+
+def test_a_flag_on_a_slice_that_is_not_there_is_told(folder: Path, volume: Volume) -> None:
+    (case,) = find_cases(folder)
+    with pytest.raises(ValueError, match=f"^slice 9 is flagged, but {folder.name} has no such slice$"):
+        read_truth(replace(case, corrections=((9, None),)), volume)

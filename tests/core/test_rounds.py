@@ -146,3 +146,14 @@ def test_a_list_that_cannot_be_read_is_named(workspace: Workspace, content: str,
     workspace.models.write_text(content)
     with pytest.raises(ValueError, match=re.escape(f"{workspace.models} {reason}")):
         read_adoptions(workspace)
+
+
+def test_a_damaged_model_hides_no_other_round(workspace: Workspace, runs: list[Path]) -> None:
+    (runs[0] / "model.json").write_text("{")
+    failed: dict[str, str] = {}
+    (found,) = find_rounds(workspace, on_failure=failed.__setitem__)
+    assert found.folder == runs[1]
+    assert failed == {"round-1": f"{runs[0] / 'model.json'} is damaged: it is not the description of a model"}
+    with pytest.raises(ValueError, match="is damaged"):
+        find_rounds(workspace)
+    assert "round-2" in name_models(workspace).values()

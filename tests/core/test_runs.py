@@ -203,3 +203,79 @@ def test_previews_come_back_epoch_by_epoch(tmp_path: Path) -> None:
     assert seen.probability(5).dtype == np.uint8
     assert set(seen.probability(5).flat) == {128}
     assert set(seen.probability(10).flat) == {255}
+
+
+def test_a_state_that_cannot_be_written_ends_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with StateFile(tmp_path, 4) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "write_text", refuse)
+            file.update(status="running")
+        monkeypatch.setattr(runs, "_UPDATE_SECONDS", 0.0)
+        file.update(epoch=2)
+        seen = read_state(tmp_path)
+    assert seen is not None
+    assert (seen.status, seen.epoch) == ("running", 2)
+    monkeypatch.setattr(runs, "write_text", refuse)
+    with pytest.raises(OSError, match="No space left"), StateFile(tmp_path, 4):  # whoever starts it is told
+        pass
+
+
+def test_a_run_of_this_computer_under_another_name_ends_with_its_lock(tmp_path: Path) -> None:
+    def seen(**changes: object) -> str:
+        write_state(tmp_path, host="former name", pid=2**22 + 1, **changes)
+        found = read_state(tmp_path)
+        assert found is not None
+        return found.status
+
+    minutes_ago = (datetime.now(UTC) - timedelta(minutes=6)).isoformat()
+    with owned(tmp_path):
+        assert seen(updated=minutes_ago) == "running"
+    assert (tmp_path / ".lock").exists() == (os.name != "nt")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert seen() == "running"  # somebody else's lock may not be seen from here
+    for _ in range(2):
+        assert seen(updated=minutes_ago) == "stopped"
+    assert {path.name for path in tmp_path.iterdir()} == set(before)
+    with owned(tmp_path):
+        pass
+
+
+def test_what_a_kill_left_half_written_is_removed_by_the_next_that_trains(tmp_path: Path) -> None:
+    (tmp_path / "previews").mkdir()
+    left = [tmp_path / f".{'0' * 32}.safetensors", tmp_path / "previews" / f".{'1' * 32}.npz"]
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    with owned(tmp_path):
+        assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"PK\x03\x04half", b"another"])
+def test_damaged_previews_are_named(tmp_path: Path, content: bytes) -> None:
+    images = np.zeros((2, 4, 4), np.uint8)
+    write_previews(tmp_path, images, images, ["anna, slice 3", "bert, slice 5"])
+    write_preview(tmp_path, 5, images)
+    previews = read_previews(tmp_path)
+    assert previews is not None
+    for path in (tmp_path / "previews").iterdir():
+        if content == b"another":
+            np.savez(path, other=images)
+        else:
+            path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^.*epoch_0005\.npz is damaged: it holds no previews of a run; take it away"):
+        previews.probability(5)
+    with pytest.raises(ValueError, match=r"^.*slices\.npz is damaged: it holds no previews of a run; take it away"):
+        read_previews(tmp_path)
+
+
+def test_the_copy_that_a_sync_tool_made_of_a_preview_is_none(tmp_path: Path) -> None:
+    images = np.zeros((2, 4, 4), np.uint8)
+    write_previews(tmp_path, images, images, ["anna, slice 3", "bert, slice 5"])
+    write_preview(tmp_path, 5, images)
+    (tmp_path / "previews" / "epoch_0005 (conflicted copy).npz").touch()
+    seen = read_previews(tmp_path)
+    assert seen is not None
+    assert seen.epochs == (5,)

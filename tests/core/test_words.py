@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_brainseg.core.words import counted, few, grouped, percent, plain
+from napari_brainseg.core.words import counted, few, grouped, percent, plain, refusal
 
 
 def test_digits_stand_in_groups_that_no_line_ends_in() -> None:
@@ -37,3 +37,8 @@ def test_many_names_are_cut_short() -> None:
 )
 def test_what_the_system_says_of_a_file_is_told_without_a_number(error: Exception, words: object) -> None:
     assert plain(error) == str(words)
+
+
+def test_why_the_system_refused_something_is_told_in_small_letters() -> None:
+    assert refusal(OSError(13, "Permission denied", "a.tif")) == "permission denied"
+    assert refusal(OSError("It does not end")) == "it does not end"

@@ -99,3 +99,11 @@ def test_a_file_in_the_place_of_the_workspace_is_named(tmp_path: Path) -> None:
         Workspace(tmp_path / "w").locked("anna"),
     ):
         pass
+
+
+def test_a_place_is_noted_from_the_workspace_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for workspace in (Workspace(tmp_path / "corrected"), Workspace(Path("corrected"))):
+        assert workspace.note_of(tmp_path / "data" / "anna") == "../data/anna"
+        assert workspace.place_of("../data/anna") == tmp_path / "data" / "anna"
+        assert workspace.place_of(str(tmp_path / "other")) == tmp_path / "other"

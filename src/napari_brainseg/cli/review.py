@@ -11,7 +11,7 @@ import typer
 from ..core.ledgers import REVIEW_STATES, CaseLedger, Effort, efforts, read_ledgers
 from ..core.rounds import Round, adopt, find_rounds, model_in_use, name_models, read_adoptions, roll_back
 from ..core.workspaces import Workspace
-from .console import say
+from .console import complain, say
 
 
 def review(
@@ -32,7 +32,7 @@ def review(
         adopt(workspace, adopted)
     if back:
         roll_back(workspace)
-    ledgers, rounds = read_ledgers(workspace), find_rounds(workspace)
+    ledgers, rounds = read_ledgers(workspace), find_rounds(workspace, on_failure=lambda _, why: complain(why))
     if as_json:
         say(json.dumps(_content(workspace, ledgers, rounds), indent=1))
         return

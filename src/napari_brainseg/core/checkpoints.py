@@ -98,8 +98,20 @@ def save_best(folder: Path, network: nn.Module) -> None:
 
 
 def load_best(folder: Path, network: nn.Module) -> None:
-    """Put the best weights into a network."""
-    write_weights(network, load_file(folder / BEST_FILE))
+    """Put the best weights into a network.
+
+    Raises
+    ------
+    ValueError
+        If the file is not there any more, is damaged, or holds no weights of this network.
+    """
+    path = folder / BEST_FILE
+    try:
+        write_weights(network, load_file(path))
+    except (FileNotFoundError, SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"{path} is gone or damaged: the weights with the best Dice are lost, train anew into another folder"
+        ) from error
 
 
 def keep_weights(folder: Path, network: nn.Module, epoch: int) -> None:

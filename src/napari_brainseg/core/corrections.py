@@ -12,7 +12,7 @@ import numpy as np
 
 from .cases import Case
 from .durations import now
-from .files import atomic_path
+from .files import atomic_path, remove_stale
 from .ledgers import TRUE_STATES, CaseLedger, ReviewState, SliceReview, read_ledger, write_ledger
 from .masks import Mask, read_slice_mask, slice_mask_name, write_slice_mask
 from .volumes import Volume
@@ -85,12 +85,15 @@ class Corrections:
     Raises
     ------
     ValueError
-        If the ledger or a mask is damaged or does not fit the case; the message names the file.
+        If the ledger or a mask is damaged or does not fit the case, which may lie in another folder than the one that
+        was corrected; the message names the file.
     """
 
     def __init__(self, workspace: Workspace, volume: Volume) -> None:
         self.workspace, self.volume = workspace, volume
         self._folder = workspace.corrections(volume.name)
+        source = volume.source
+        self._images = source.parent if source and source.is_file() else source
         self._planes: dict[int, Mask] = {}
         self.ledger = CaseLedger(case=volume.name)
         self.refresh()
@@ -111,13 +114,12 @@ class Corrections:
     def refresh(self) -> tuple[int, ...]:
         """Read what is there now, and return where other windows have changed something."""
         former = self._planes, self.ledger
-        self.ledger = read_ledger(self.workspace, self.volume.name)
+        self.ledger = self._read_ledger()
         self._planes = {z: mask for z in range(len(self.volume.array)) if (mask := self._read(z)) is not None}
         return tuple(
             z
             for z, number in enumerate(self.volume.slice_numbers)
-            if former[1].slices.get(number) != self.ledger.slices.get(number)
-            or not _same(former[0].get(z), self._planes.get(z))
+            if former[1].slices.get(number) != self._seen(number) or not _same(former[0].get(z), self._planes.get(z))
         )
 
     def save(
@@ -158,20 +160,20 @@ class Corrections:
         """
         chosen, overtaken = tuple(slices), []
         with self.workspace.locked(self.volume.name):
-            reviews = dict(read_ledger(self.workspace, self.volume.name).slices)
+            hidden = (self._folder / name for name in (_VERSIONS_FOLDER, _PREDICTIONS_FOLDER))
+            remove_stale((self.workspace.ledger, self._folder, *hidden))
+            reviews = dict(self._read_ledger().slices)
             try:
                 for z in chosen:
                     number = self.volume.slice_numbers[z]
                     on_disk, was = self._read(z), reviews.get(number, SliceReview())
                     base = self._base(z, None if predicted is None else predicted[z])
-                    changed = int(np.count_nonzero(mask[z] != (np.uint8(0) if base is None else base)))
-                    changed = 0 if state == "auto" else changed
-                    new_state = state or ("edited" if changed else "auto")
-                    is_other = not _same(on_disk, self._planes.get(z)) and not _same(on_disk, mask[z])
-                    if is_other:
+                    new, new_state, changed = _decide(mask[z], base, state)
+                    is_seen = _same(on_disk, self._planes.get(z)) and reviews.get(number) == self._seen(number)
+                    if not is_seen and not _same(on_disk, new):
                         overtaken.append(z)
-                    has_file = new_state == "accepted" or changed > 0
-                    self._write(z, mask[z] if has_file else None, on_disk, always_keep=is_other, base=base)
+                    always_keep = z in overtaken or new is None or was.state == "accepted"
+                    self._write(z, new, on_disk, always_keep=always_keep, base=base)
                     reviews[number] = SliceReview(
                         state=new_state,
                         reviewer=reviewer or was.reviewer,
@@ -198,11 +200,17 @@ class Corrections:
 
     def versions(self, z: int) -> list[Version]:
         """Former masks of the slice at a position along Z, the latest first."""
-        found = map(_version, self._version_files(self._file(z)))
-        return sorted(found, key=lambda version: version.time, reverse=True)
+        return self._versions(self._file(z))
+
+    def _read_ledger(self) -> CaseLedger:
+        return read_ledger(self.workspace, self.volume.name, self._images)
+
+    def _seen(self, number: int) -> SliceReview | None:
+        return self.ledger.slices.get(number)
 
     def _record(self, reviews: Mapping[int, SliceReview]) -> None:
-        ledger = CaseLedger(case=self.volume.name, slices=dict(sorted(reviews.items())))
+        folder = self.workspace.note_of(self._images) if self._images else self.ledger.folder
+        ledger = CaseLedger(case=self.volume.name, folder=folder, slices=dict(sorted(reviews.items())))
         write_ledger(self.workspace, ledger)
         self.ledger = ledger
 
@@ -230,7 +238,7 @@ class Corrections:
             (self._folder / folder).mkdir(parents=True, exist_ok=True)
         predicted = self._folder / _PREDICTIONS_FOLDER / file.name
         if former is not None and not _same(former, mask):
-            self._keep_version(file, always=always_keep or self.state(z) == "accepted")
+            self._keep_version(file, always=always_keep)
         if mask is None:
             file.unlink(missing_ok=True)
             predicted.unlink(missing_ok=True)
@@ -252,12 +260,13 @@ class Corrections:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         with atomic_path(folder / f"{file.stem}.{stamp}.tif") as temporary:
             shutil.copy(file, temporary)  # the file itself stays until the new one takes its place
-        for old in sorted(self._version_files(file))[:-VERSIONS]:
-            old.unlink(missing_ok=True)
+        for old in self._versions(file)[VERSIONS:]:
+            old.file.unlink(missing_ok=True)
 
-    def _version_files(self, file: Path) -> Iterable[Path]:
-        """Former masks of a slice's file; its name may hold brackets."""
-        return (self._folder / _VERSIONS_FOLDER).glob(f"{glob.escape(file.stem)}.*.tif")
+    def _versions(self, file: Path) -> list[Version]:
+        """Former masks of a slice's file, whose name may hold brackets, the latest first."""
+        found = map(_version, (self._folder / _VERSIONS_FOLDER).glob(f"{glob.escape(file.stem)}.*.tif"))
+        return sorted(filter(None, found), key=lambda version: version.time, reverse=True)
 
 
 def with_corrections(cases: Iterable[Case], workspace: Workspace) -> list[Case]:
@@ -266,14 +275,14 @@ def with_corrections(cases: Iterable[Case], workspace: Workspace) -> list[Case]:
     Raises
     ------
     ValueError
-        If a ledger is damaged.
+        If a ledger is damaged, or is of a case of the same name in another folder.
     """
     return [_corrected(case, workspace) for case in cases]
 
 
 def _corrected(case: Case, workspace: Workspace) -> Case:
     found: list[tuple[int, Path | None]] = []
-    for number, review in sorted(read_ledger(workspace, case.name).slices.items()):
+    for number, review in sorted(read_ledger(workspace, case.name, case.folder).slices.items()):
         file = workspace.corrections(case.name) / slice_mask_name(case.name, number)
         if review.state in TRUE_STATES and file.is_file():
             found.append((number, file))
@@ -282,9 +291,19 @@ def _corrected(case: Case, workspace: Workspace) -> Case:
     return replace(case, corrections=tuple(found))
 
 
-def _version(file: Path) -> Version:
-    stamp = file.suffixes[-2].removeprefix(".")
-    return Version(datetime.strptime(stamp, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC), file)
+def _decide(mask: Mask, base: Mask | None, state: ReviewState | None) -> tuple[Mask | None, ReviewState, int]:
+    """What is kept of a slice's mask, in which state, and how many voxels of it differ from the prediction."""
+    changed = 0 if state == "auto" else int(np.count_nonzero(mask != (np.uint8(0) if base is None else base)))
+    state = state or ("edited" if changed else "auto")
+    return mask if state == "accepted" or changed else None, state, changed
+
+
+def _version(file: Path) -> Version | None:
+    """A former mask by the name of its file; None for another, such as the copy that a sync tool made of one."""
+    with suppress(ValueError, IndexError):
+        stamp = file.suffixes[-2].removeprefix(".")
+        return Version(datetime.strptime(stamp, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC), file)
+    return None
 
 
 def _same(one: Mask | None, other: Mask | None) -> bool:

@@ -57,7 +57,11 @@ def write_exploration(
     ------
     FileExistsError
         If one of them is there already and `overwrite` is not set; nothing is written then.
+    ValueError
+        If no case could be read.
     """
+    if not exploration.cases:
+        raise ValueError(f"there is nothing to report: none of the {len(exploration.listed)} cases could be read")
     folder = Path(folder)
     if not overwrite:
         refuse_existing(folder, EXPLORATION_FILES)

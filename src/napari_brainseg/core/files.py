@@ -17,6 +17,10 @@ _TRIES, _PAUSE = 20, 0.05
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 """All that NumPy says of a full disk."""
 
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}(\..+)?")
+_STALE_SECONDS = 3600.0
+"""Nobody takes so long to write a file."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -47,6 +51,14 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text to a file that is whole or not there."""
     with atomic_path(path) as temporary:
         temporary.write_text(printable(text), "utf-8")
+
+
+def remove_stale(folders: Iterable[Path]) -> None:
+    """Remove what processes that were killed left half written; the caller holds the lock of these folders."""
+    for path in (path for folder in folders for path in folder.glob(".*")):
+        with suppress(OSError):
+            if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                path.unlink()
 
 
 def refuse_existing(folder: Path | str, names: Iterable[str]) -> None:

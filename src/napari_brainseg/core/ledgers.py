@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import Field
@@ -31,8 +32,9 @@ class SliceReview(Settings):
 class CaseLedger(Settings):
     """What was done with the slices of a case, by the number in their file names; the others are as they were."""
 
-    schema_version: int = 1
+    schema_version: int = 2  # 2 added the folder; older ones are read as they are
     case: str
+    folder: str = Field("", description="Where the images lie, from the workspace on; empty where they are no files.")
     slices: Mapping[int, SliceReview] = {}
 
     def count(self, state: ReviewState) -> int:
@@ -62,23 +64,42 @@ class Effort:
     voxels: int
 
 
-def read_ledger(workspace: Workspace, case: str) -> CaseLedger:
+def read_ledger(workspace: Workspace, case: str, folder: Path | None = None) -> CaseLedger:
     """What was done with a case so far.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where it is kept.
+    case : str
+        The case's name, which another one may have had where other data were opened.
+    folder : Path, optional
+        Where the images of the case lie.
 
     Raises
     ------
     ValueError
-        If the file is damaged, or was written by a newer version.
+        If the file is damaged, was written by a newer version, or is of a case whose images still lie in another
+        folder. Where that is not there any more, the data were moved.
     """
+    path = workspace.ledger_file(case)
     try:
-        return read_versioned(workspace.ledger_file(case), CaseLedger, "the ledger of a case")
+        ledger = read_versioned(path, CaseLedger, "the ledger of a case")
     except FileNotFoundError:
         return CaseLedger(case=case)
+    former = workspace.place_of(ledger.folder)
+    if folder and ledger.folder and former.is_dir() and folder.is_dir() and not former.samefile(folder):
+        raise ValueError(
+            f"{path} tells of the {case} in {former}, not of that in {folder}: open the data as they were opened when "
+            "it was corrected, or keep the corrections of one of them in another folder"
+        )
+    return ledger
 
 
 def read_ledgers(workspace: Workspace) -> list[CaseLedger]:
     """What was done with all cases, by name."""
-    return [read_ledger(workspace, path.stem) for path in sorted(workspace.ledger.glob("*.json"))]
+    names = [path.stem for path in sorted(workspace.ledger.glob("*.json")) if not path.name.startswith(".")]
+    return [read_ledger(workspace, name) for name in names]
 
 
 def write_ledger(workspace: Workspace, ledger: CaseLedger) -> None:

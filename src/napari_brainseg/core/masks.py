@@ -1,7 +1,7 @@
 """A case's masks: reading manual ones, and writing masks back the way the images came."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,7 +82,8 @@ def read_truth(case: Case, volume: Volume) -> Truth:
     mask = np.zeros(volume.shape, np.uint8) if mask is None else mask
     for number, file in case.corrections:
         if number not in volume.slice_numbers:
-            raise ValueError(f"{file} is a correction of slice {number}, but {case.name} has no such slice")
+            what = f"{file} is a correction of slice {number}" if file else f"slice {number} is flagged"
+            raise ValueError(f"{what}, but {case.name} has no such slice")
         index = volume.slice_numbers.index(number)
         known[index] = file is not None
         mask[index] = _fitting(read_slice_mask(file), volume.shape[1:], file, "its image") if file else 0
@@ -212,18 +213,26 @@ def write_mask(
     ValueError
         If mask and volume differ in shape.
     """
-    binary = _of_volume(mask, volume)
-    folder = Path(folder)
-    paths = mask_paths(folder, volume, format)
+    paths = mask_paths(Path(folder), volume, format)
     if not overwrite:
         refuse_existing(folder, [path.name for path in paths])
+    with masks_moved_at_end(mask, Path(folder), volume, format):
+        return paths
+
+
+@contextmanager
+def masks_moved_at_end(mask: Array, folder: Path, volume: Volume, format: MaskFormat) -> Iterator[None]:
+    """Write a mask as `write_mask` does, whatever is there: whole when the block begins, moved when it ends well."""
+    binary = _of_volume(mask, volume)
     folder.mkdir(parents=True, exist_ok=True)
-    if format != "kaggle":
-        return [write_mask_file(mask, paths[0], volume)]
     with ExitStack() as moved_together:
-        for path, plane in zip(paths, binary, strict=True):
-            write_slice_mask(moved_together.enter_context(atomic_path(path)), plane)
-    return paths
+        for path, plane in zip(mask_paths(folder, volume, format), binary, strict=format == "kaggle"):
+            temporary = moved_together.enter_context(atomic_path(path))
+            if format == "kaggle":
+                write_slice_mask(temporary, plane)
+            else:
+                _write_whole(temporary, binary, volume)
+        yield
 
 
 def mask_paths(folder: Path, volume: Volume, format: MaskFormat) -> list[Path]:
@@ -275,10 +284,7 @@ def write_mask_file(mask: Array, path: Path | str, volume: Volume) -> Path:
     if not path.name.lower().endswith((".tif", ".tiff", ".nii", ".nii.gz")):
         raise ValueError(f"{path} must end in .tif, .tiff, .nii or .nii.gz")
     with atomic_path(path) as temporary:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            _write_stack(temporary, binary, volume.spacing)
-        else:
-            _write_nifti(temporary, binary, volume)
+        _write_whole(temporary, binary, volume)
     return path
 
 
@@ -307,6 +313,13 @@ def _fitting(mask: Mask, shape: tuple[int, ...], file: Path, other: str) -> Mask
     return mask
 
 
+def _write_whole(path: Path, mask: Mask, volume: Volume) -> None:
+    if path.suffix.lower() in (".tif", ".tiff"):
+        _write_stack(path, mask, volume.spacing)
+    else:
+        _write_nifti(path, mask, volume)
+
+
 def _write_stack(path: Path, mask: Mask, spacing: Spacing | None) -> None:
     z, y, x = spacing or (None, None, None)
     tifffile.imwrite(
@@ -327,4 +340,7 @@ def _write_nifti(path: Path, mask: Mask, volume: Volume) -> None:
         affine = np.diag([-x, -y, z, 1.0])
     image = nibabel.Nifti1Image(array, affine)
     image.header.set_xyzt_units("mm" if volume.spacing else "unknown")
+    if volume.spacing is None and np.allclose(affine, image.header.get_base_affine()):
+        image.set_sform(None)  # the images state no place, and one at which nobody put them would make their size known
+        image.set_qform(None)
     nibabel.save(image, path)

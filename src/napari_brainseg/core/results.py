@@ -9,7 +9,7 @@ from pydantic import Field
 from .cases import RESULT_FILE
 from .config import PostprocessConfig, SegmentConfig
 from .files import refuse_existing, write_text
-from .masks import Mask, MaskFormat, mask_paths, slice_areas, write_mask
+from .masks import Mask, MaskFormat, mask_paths, masks_moved_at_end, slice_areas
 from .settings import Settings
 from .volumes import Volume
 
@@ -92,21 +92,19 @@ def write_segmentation(
     ------
     FileExistsError
         If one of the files is there already and `overwrite` is not set, or no ``segmentation.json`` there lists it as
-        the mask of a former segmentation, for then it may be a manual one; nothing is written then.
+        the mask of a former segmentation, for then it may be a manual one, or the one there is of another case; nothing
+        is written then.
     """
     folder = Path(folder)
     if not overwrite:
         refuse_existing(folder, [RESULT_FILE])
-    former = _written_before(folder)
+    former = _written_before(folder, volume.name)
     for path in mask_paths(folder, volume, format):
         if path not in former and path.exists():
             raise FileExistsError(
                 f"{path} exists already and is not the mask of a former segmentation, so it is never replaced; "
                 "choose another folder"
             )
-    written = write_mask(segmentation.mask, folder, volume, format=format, overwrite=overwrite)
-    for path in former - set(written):  # a mask in another format would pass for this one
-        path.unlink(missing_ok=True)
     size = measure_tumour(segmentation.mask, volume)
     result = SegmentationResult(
         case=volume.name,
@@ -116,14 +114,25 @@ def write_segmentation(
         spacing_mm=volume.spacing,
         spacing_source=volume.spacing_source,
         missing_sequences=volume.missing,
-        files=tuple(path.name for path in written),
+        files=tuple(path.name for path in mask_paths(folder, volume, format)),
         provenance=segmentation.provenance,
     )
-    write_text(folder / RESULT_FILE, result.model_dump_json(indent=1) + "\n")
+    others = sorted({path.name for path in former} - set(result.files))
+    with masks_moved_at_end(segmentation.mask, folder, volume, format):
+        # before the masks, and with what is still there: after a kill, all of them are known as a segmentation's
+        _record(folder, result.model_copy(update={"files": (*result.files, *others)}))
+    for name in others:  # a mask in another format would pass for this one
+        (folder / name).unlink(missing_ok=True)
+    if others:
+        _record(folder, result)
     return result
 
 
-def _written_before(folder: Path) -> set[Path]:
+def _record(folder: Path, result: SegmentationResult) -> None:
+    write_text(folder / RESULT_FILE, result.model_dump_json(indent=1) + "\n")
+
+
+def _written_before(folder: Path, case: str) -> set[Path]:
     """Mask files that an earlier segmentation of the case says it wrote."""
     path = folder / RESULT_FILE
     if not path.exists():
@@ -132,4 +141,9 @@ def _written_before(folder: Path) -> set[Path]:
         content = SegmentationResult.model_validate_json(path.read_text("utf-8"))
     except ValueError as error:
         raise FileExistsError(f"{path} is no record of a segmentation, so it is never replaced") from error
+    if content.case != case:
+        raise FileExistsError(
+            f"{folder} holds the segmentation of {content.case}, which that of {case} never replaces; choose another "
+            "folder"
+        )
     return {folder / Path(name).name for name in content.files}

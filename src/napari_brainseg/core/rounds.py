@@ -1,7 +1,7 @@
 """Rounds of correcting and retraining: which model is in use, which came before it, and what each brought."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +12,7 @@ from .durations import now
 from .files import write_text
 from .model_folders import DEFAULT_MODEL, INFO_FILE, ModelInfo, read_model_info, shipped_models
 from .settings import Settings, read_versioned
+from .words import plain
 from .workspaces import Workspace
 
 
@@ -128,13 +129,32 @@ def roll_back(workspace: Workspace) -> Adoption:
     return _adopt(workspace, former, is_back=True)
 
 
-def find_rounds(workspace: Workspace) -> list[Round]:
-    """All retrainings in the workspace that came to a model, the oldest first."""
-    folders = [path.parent for path in workspace.runs.glob(f"*/{INFO_FILE}")]
+def find_rounds(workspace: Workspace, *, on_failure: Callable[[str, str], object] | None = None) -> list[Round]:
+    """All retrainings in the workspace that came to a model, the oldest first.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where they are.
+    on_failure : callable, optional
+        Told the name of each model that cannot be read, and why; the others are found.
+
+    Raises
+    ------
+    ValueError
+        If the list of adopted models is damaged, or a model is and nobody is told.
+    """
     adoptions = read_adoptions(workspace)
     adopted = {_place(workspace, adoption.model) for adoption in adoptions}
     used = model_in_use(workspace)
-    rounds = [_round(folder, str(folder) == used, str(folder) in adopted) for folder in folders]
+    rounds = []
+    for folder in sorted(path.parent for path in workspace.runs.glob(f"*/{INFO_FILE}")):
+        try:
+            rounds.append(_round(folder, str(folder) == used, str(folder) in adopted))
+        except (ValueError, OSError) as error:
+            if not on_failure:
+                raise
+            on_failure(folder.name, plain(error))
     return sorted(rounds, key=lambda found: found.info.provenance.created)
 
 
@@ -149,7 +169,8 @@ def name_models(workspace: Workspace) -> dict[str, str]:
     """Names of the models that are known here, by the SHA-256 of their weights."""
     adopted = {adoption.weights_sha256: Path(adoption.model).name for adoption in read_adoptions(workspace)}
     shipped = {read_model_info(name).provenance.weights_sha256: name for name in shipped_models()}
-    return shipped | adopted | {r.info.provenance.weights_sha256: r.folder.name for r in find_rounds(workspace)}
+    rounds = find_rounds(workspace, on_failure=lambda *_: None)  # which has no name that one could tell
+    return shipped | adopted | {found.info.provenance.weights_sha256: found.folder.name for found in rounds}
 
 
 def next_run(workspace: Workspace) -> Path:

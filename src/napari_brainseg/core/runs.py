@@ -5,13 +5,15 @@ import math
 import os
 import platform
 import time
+import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import psutil
@@ -20,10 +22,11 @@ from pydantic import ConfigDict, Field
 
 from .config import ModelConfig, TrainConfig
 from .durations import now
-from .files import atomic_path, write_text
+from .files import atomic_path, remove_stale, write_text
 from .progress import Cancelled
 from .settings import Settings, Shown, read_versioned
 from .volumes import Array
+from .words import refusal
 
 RUN_FILE = "run.json"
 STATE_FILE = "state.json"
@@ -41,6 +44,10 @@ Status = Literal["starting", "running", "stopping", "stopped", "finished", "fail
 UNDER_WAY: tuple[Status, ...] = ("starting", "running", "stopping")
 
 _UPDATE_SECONDS = 0.5
+_FRESH_SECONDS = 300.0
+"""Longer than a step or the reading of a case takes: a run says something after each."""
+_LOOK_SECONDS = 0.2
+"""Longer than somebody who looks whether a folder is locked keeps the lock."""
 _SLICES = "slices.npz"
 
 
@@ -118,9 +125,14 @@ class Previews:
     epochs: tuple[int, ...] = ()
 
     def probability(self, epoch: int) -> Array:
-        """Probability of tumour after an epoch, (N, Y, X) uint8, where 255 is certain."""
-        with np.load(self.folder / _preview_name(epoch)) as stored:
-            array: Array = stored["probability"]
+        """Probability of tumour after an epoch, (N, Y, X) uint8, where 255 is certain.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged.
+        """
+        (array,) = _read_arrays(self.folder / _preview_name(epoch), "probability")
         return array
 
 
@@ -150,26 +162,44 @@ def read_state(folder: Path | str) -> RunState | None:
         state = read_versioned(Path(folder) / STATE_FILE, RunState, "the state of a run")
     except FileNotFoundError:
         return None
-    if state.status in UNDER_WAY and not is_alive(state):
+    if state.status in UNDER_WAY and not is_alive(state, Path(folder)):
         return state.model_copy(update={"status": "stopped", "message": "the process ended", "seconds_left": None})
     return state
 
 
-def is_alive(state: RunState) -> bool:
-    """Whether a run is under way; of one on another computer only its own word is known."""
-    if state.status not in UNDER_WAY or state.host != platform.node():
-        return state.status in UNDER_WAY
+def is_alive(state: RunState, folder: Path | None = None) -> bool:
+    """Whether a run is under way; of one on another computer only its own word and the lock of its folder are known.
+
+    This computer may have had another name. Not all disks share locks, so a word that is fresh counts more.
+    """
+    if state.status not in UNDER_WAY:
+        return False
+    updated = datetime.fromisoformat(state.updated).timestamp()
+    if state.host != platform.node():
+        return folder is None or time.time() - updated < _FRESH_SECONDS or _is_owned(folder)
     try:
         process = psutil.Process(state.pid)
-        is_later = process.create_time() > datetime.fromisoformat(state.updated).timestamp() + 1  # another, so numbered
+        is_later = process.create_time() > updated + 1  # another, so numbered
         return process.status() != psutil.STATUS_ZOMBIE and not is_later
     except psutil.NoSuchProcess:
         return False
 
 
+def _is_owned(folder: Path) -> bool:
+    """Whether a process trains in a run folder, or nobody may know; looking changes nothing there."""
+    lock = folder / LOCK_FILE
+    try:
+        with FileLock(lock, timeout=0) if lock.exists() else nullcontext():
+            return False
+    except OSError:
+        return True
+
+
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Keep all others from training in a run folder, which is made if it is not there, while the block runs.
+
+    What a process that was killed there left half written is removed.
 
     The system holds the lock, so it goes with the process however that ends.
 
@@ -181,10 +211,11 @@ def owned(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOOK_SECONDS)
     except Timeout:
         raise in_use(folder) from None
     try:
+        remove_stale((folder, folder / PREVIEW_FOLDER, folder / KEPT_FOLDER))
         yield
     finally:
         lock.release()
@@ -208,8 +239,7 @@ def ask_to_stop(folder: Path | str) -> None:
     try:
         (Path(folder) / STOP_FILE).touch()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise type(error)(f"the training in {folder} cannot be asked to stop: {reason}") from error
+        raise type(error)(f"the training in {folder} cannot be asked to stop: {refusal(error)}") from error
 
 
 def is_stop_asked(folder: Path | str) -> bool:
@@ -251,14 +281,20 @@ def write_run(folder: Path, run: Run) -> None:
 
 
 def read_previews(folder: Path | str) -> Previews | None:
-    """Preview slices of a run, None while there are none."""
+    """Preview slices of a run, None while there are none.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
     folder = Path(folder) / PREVIEW_FOLDER
     if not (folder / _SLICES).is_file():
         return None
-    epochs = sorted(int(path.stem.removeprefix("epoch_")) for path in folder.glob("epoch_*.npz"))
-    with np.load(folder / _SLICES) as stored:
-        names = tuple(str(name) for name in stored["names"])
-        return Previews(folder, stored["images"], stored["manual"], names, tuple(epochs))
+    numbers = (path.stem.removeprefix("epoch_") for path in folder.glob("epoch_*.npz"))
+    epochs = sorted(int(number) for number in numbers if number.isdigit())
+    images, manual, names = _read_arrays(folder / _SLICES, "images", "manual", "names")
+    return Previews(folder, images, manual, tuple(map(str, names)), tuple(epochs))
 
 
 def write_previews(folder: Path, images: Array, manual: Array, names: Sequence[str]) -> None:
@@ -306,15 +342,18 @@ class StateFile:
             return
         is_stop = issubclass(kind, (Cancelled, KeyboardInterrupt))
         message = str(error) or ("stopped at once" if is_stop else kind.__name__)
-        with suppress(OSError):  # what went wrong before is what matters
-            self.update(status="stopped" if is_stop else "failed", message=message, seconds_left=None)
+        self.update(status="stopped" if is_stop else "failed", message=message, seconds_left=None)
 
     def update(self, **changes: Any) -> None:
-        """Change fields of the state; a change of status is written at once, others at most twice a second."""
+        """Change fields of the state; a change of status is written at once, others at most twice a second.
+
+        Where it cannot be written, the next change is: who watches is told later, and the training goes on.
+        """
         before = self._state.status
         self._state = self._state.model_copy(update={**changes, "updated": now("milliseconds")})
         if self._state.status != before or time.monotonic() - self._written >= _UPDATE_SECONDS:
-            self._write()
+            with suppress(OSError):
+                self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()
@@ -323,6 +362,14 @@ class StateFile:
 
 def _preview_name(epoch: int) -> str:
     return f"epoch_{epoch:04d}.npz"
+
+
+def _read_arrays(path: Path, *names: str) -> list[Array]:
+    try:
+        with path.open("rb") as file, np.load(file) as stored:  # which leaves open what it opens and cannot read
+            return [stored[name] for name in names]
+    except (ValueError, LookupError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: it holds no previews of a run; take it away to go on without") from error
 
 
 def _write_arrays(path: Path, **arrays: Any) -> None:

@@ -42,8 +42,13 @@ def reason_of(error: BaseException) -> str:
 def plain(error: object) -> str:
     """What an error says; of one that the system raised of a file, its name and the reason, without a number."""
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}"
+        return f"{error.filename}: {refusal(error)}"
     return str(error)
+
+
+def refusal(error: OSError) -> str:
+    """Why the system refused something, in small letters, without a number or the name of a file."""
+    return (error.strerror or str(error)).lower()
 
 
 def first_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from .cases import WORKSPACE_FILE, Case
 from .files import file_name
+from .words import refusal
 
 CORRECTIONS_FOLDER, LEDGER_FOLDER = "corrections", "ledger"
 _LOCK_SECONDS = 10.0
@@ -62,6 +63,17 @@ class Workspace:
         """File that says which models were adopted."""
         return self.folder / "models.json"
 
+    def note_of(self, place: Path) -> str:
+        """A place as it is noted here: from the workspace on, so that both can be moved together."""
+        try:
+            return Path(os.path.relpath(place, self.folder)).as_posix()
+        except ValueError:  # Windows: on another drive
+            return str(place)
+
+    def place_of(self, note: str) -> Path:
+        """The place that `note_of` noted."""
+        return Path(os.path.abspath(self.folder / note))
+
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """Keep other windows and processes from writing what belongs to this name, such as a case.
@@ -80,9 +92,7 @@ class Workspace:
         except Timeout as error:
             raise OSError(f"{self.folder}: another program is writing {name} and does not end") from error
         except OSError as error:
-            raise type(error)(
-                f"{self.folder} cannot be written to: {(error.strerror or str(error)).lower()}"
-            ) from error
+            raise type(error)(f"{self.folder} cannot be written to: {refusal(error)}") from error
         try:
             yield
         finally:
