@@ -292,6 +292,28 @@ def test_nifti_names_keep_letters_of_every_alphabet(touch: Touch) -> None:
     assert {case.name for case in found} == {"Müller", "山田"}
 
 
+@pytest.mark.parametrize("visits", [("1", "2"), ("pre", "post")], ids=["numbers", "before and after an operation"])
+def test_visits_of_a_bids_patient_are_cases_of_one_patient(touch: Touch, visits: tuple[str, str]) -> None:
+    found = find_cases(
+        touch("set", [f"sub-01_ses-{visit}_{kind}.nii.gz" for visit in visits for kind in ("FLAIR", "T1w")])
+    )
+    assert {case.name for case in found} == {f"sub-01_ses-{visit}" for visit in visits}
+    assert {case.patient for case in found} == {"sub-01"}
+    assert all(case.channels == ("pre-contrast", "FLAIR") for case in found)
+
+
+def test_flair_before_and_after_an_operation_is_never_mixed(touch: Touch) -> None:
+    case = only_case(touch("p", ["p_pre_FLAIR.nii", "p_post_FLAIR.nii"]))
+    assert case.error == "p has more than one FLAIR: p_post_FLAIR.nii, p_pre_FLAIR.nii"
+
+
+def test_sequences_as_brats_calls_them_since_2023(touch: Touch) -> None:
+    names = [f"BraTS-GLI-00005-001-{kind}.nii.gz" for kind in ("seg", "t1c", "t1n", "t2f", "t2w")]
+    case = only_case(touch("set", names))
+    assert (case.name, case.patient, case.error) == ("BraTS-GLI-00005-001", "BraTS-GLI-00005", None)
+    assert [file.name for file in (*case.images, *filter(None, case.masks))] == [names[at] for at in (2, 3, 1, 0)]
+
+
 def test_one_file_stands_for_its_case(touch: Touch) -> None:
     folder = touch("p", [*slices("p", (1, 2)), "other.tif"])
     case = only_case(folder / "p_2.tif")
@@ -391,20 +413,9 @@ def test_looking_into_a_folder_that_is_closed_does_not_stop_the_others(
     assert [(case.name, case.error is None) for case in find_cases(tmp_path / "set")] == [("a", True), ("b", False)]
 
 
-@pytest.mark.parametrize(
-    ("name", "patient", "site"),
-    [
-        pytest.param("TCGA_CS_4941_19960909", "TCGA_CS_4941", "CS", id="TCGA with date"),
-        pytest.param("TCGA_HT_A616_19991226", "TCGA_HT_A616", "HT", id="letter in number"),
-        pytest.param("TCGA_HT_A616", "TCGA_HT_A616", "HT", id="TCGA without date"),
-        pytest.param("sub-01_ses-2", "sub-01", "", id="BIDS"),
-        pytest.param("sub-01", "sub-01", "", id="BIDS without session"),
-        pytest.param("patient_1_visit_2", "patient_1_visit_2", "", id="elsewhere"),
-    ],
-)
-def test_patient_and_site_of_a_name(name: str, patient: str, site: str) -> None:
-    case = Case(name, Path(), "slices")
-    assert (case.patient, case.site) == (patient, site)
+def test_case_knows_its_patient_and_site() -> None:
+    case = Case("TCGA_CS_4941_19960909", Path(), "slices")
+    assert (case.patient, case.site) == ("TCGA_CS_4941", "CS")
 
 
 def test_single_picture_beside_the_slices_is_no_case(touch: Touch) -> None:

@@ -1,7 +1,6 @@
 """Which files on disk make up a patient's case, and what is wrong with them. Nothing is decoded here."""
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,20 +10,15 @@ from typing import Literal
 from natsort import natsort_keygen, natsorted
 
 from .config import CHANNELS, FLAIR
+from .names import MASK, NIFTI, SLICE, STACK, read_sequence
+from .names import patient_of as patient_of
+from .names import site_of as site_of
 from .progress import OnProgress, Progress, ignore_progress
 from .tiffs import is_stack
 from .words import few, printable
 
 Layout = Literal["slices", "stack", "nifti"]
 
-_SLICE = re.compile(r"(?P<case>.*?)[_\-. ]?(?P<number>\d{1,4})(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
-_STACK = re.compile(r"(?P<case>.+?)(?P<mask>_mask)?(\.ome)?\.tiff?", re.IGNORECASE)
-_NIFTI = re.compile(r"(?P<case>.+?)\.nii(\.gz)?", re.IGNORECASE)
-_NAMESAKE = re.compile(r" \(\d+\)$")
-"""What is added to the name of a second case of one name: for all we know it is the same patient."""
-_PATIENT = re.compile(r"(TCGA(_[^_]+){2}(?=_)|sub-[a-zA-Z0-9]+(?=[_.]|$))")
-"""How names begin that tell the patient from the visit: TCGA's barcode and date, and BIDS's ``sub-01_ses-2``."""
-_MASK = re.compile(r"_mask$", re.IGNORECASE)
 _LEVELS = 6
 
 RESULT_FILE = "segmentation.json"
@@ -32,15 +26,6 @@ RESULT_FILE = "segmentation.json"
 
 WORKSPACE_FILE = "workspace.json"
 """Stands in a folder of corrections, which is passed over too."""
-
-_SEQUENCES = {
-    "mask": {"mask", "seg", "label", "segmentation"},
-    CHANNELS[2]: {"post", "t1ce", "t1gd", "t1c", "gd"},
-    FLAIR: {"flair"},
-    "other": {"t2", "t2w", "t2f", "adc", "dwi"},
-    CHANNELS[0]: {"pre", "t1", "t1w", "t1n"},
-}
-"""Words in NIfTI file names; where a name has several, the first kind in this order wins (t1_post is post-contrast)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +113,9 @@ class Case:
     def patient(self) -> str:
         """Whom the case belongs to.
 
-        ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, ``sub-01`` for ``sub-01_ses-2`` (BIDS). Other names do not tell
-        the visits of a patient: there each case is taken for a patient of its own.
+        ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, ``sub-01`` for ``sub-01_ses-2`` (BIDS), ``BraTS-GLI-00005`` for
+        ``BraTS-GLI-00005-001``. Other names do not tell the visits of a patient: there each case is taken for a patient
+        of its own.
         """
         return patient_of(self.name)
 
@@ -137,19 +123,6 @@ class Case:
     def site(self) -> str:
         """TCGA's code of the hospital (``CS`` in ``TCGA_CS_4941``), empty elsewhere."""
         return site_of(self.name)
-
-
-def patient_of(name: str) -> str:
-    """Whom a case of this name belongs to: see `Case.patient`."""
-    name = _NAMESAKE.sub("", name)
-    known = _PATIENT.match(name)
-    return known[0] if known else name
-
-
-def site_of(name: str) -> str:
-    """Where a case of this name comes from: see `Case.site`."""
-    parts = name.split("_")
-    return parts[1] if parts[0] == "TCGA" and len(parts) > 2 else ""
 
 
 def find_cases(path: Path | str, *, on_progress: OnProgress = ignore_progress) -> list[Case]:
@@ -280,18 +253,18 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
     nifti: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     strays: list[Path] = []
     for file in files:
-        if match := _SLICE.fullmatch(file.name):
+        if match := SLICE.fullmatch(file.name):
             slices[match["case"]].append((int(match["number"]), bool(match["mask"]), file))
-        elif match := _STACK.fullmatch(file.name):
+        elif match := STACK.fullmatch(file.name):
             stacks[match["case"]].append((bool(match["mask"]), file))
-        elif match := _NIFTI.fullmatch(file.name):
-            stem, sequence = _read_sequence(match["case"])
+        elif match := NIFTI.fullmatch(file.name):
+            stem, sequence = read_sequence(match["case"])
             nifti[stem].append((sequence, file))
         else:
             strays.append(file)
     for name in [name for name, members in slices.items() if is_stack(members[0][2])]:
         for _, is_mask, file in slices.pop(name):
-            stacks[_MASK.sub("", file.stem)].append((is_mask, file))
+            stacks[MASK.sub("", file.stem)].append((is_mask, file))
     if slices:  # a single picture beside the slices is not a case of its own
         for name in [name for name, members in stacks.items() if not any(is_stack(file) for _, file in members)]:
             strays += [file for _, file in stacks.pop(name)]
@@ -302,15 +275,6 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
         remarks = tuple(Problem("other file", f"not part of the case: {file.name}") for file in strays)
         return [replace(cases[0], name=folder.name, problems=cases[0].problems + remarks)]
     return cases
-
-
-def _read_sequence(name: str) -> tuple[str, str]:
-    """Split a NIfTI file's name into what all files of its case share, and the kind of its sequence."""
-    words = re.split(r"[\W_]+", name)
-    known = set().union(*_SEQUENCES.values())
-    stem = "_".join(word for word in words if word.lower() not in known)
-    lower = {word.lower() for word in words}
-    return stem, next((kind for kind, names in _SEQUENCES.items() if lower & names), "")
 
 
 def _slices_case(name: str, folder: Path, members: list[tuple[int, bool, Path]]) -> Case:
