@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_brainseg.core.cases import Case, Problem, find_cases
+from napari_brainseg.core.cases import Case, Problem, find_cases, find_masks
+from napari_brainseg.core.config import CHANNELS
 from napari_brainseg.core.progress import Cancelled, Progress
 
 Touch = Callable[[str, Sequence[str]], Path]
@@ -114,6 +115,7 @@ def test_one_slice_is_a_case(touch: Touch) -> None:
         pytest.param(["p_mask.tif"], "p_mask.tif is a mask without an image p.tif", id="mask stack alone"),
         pytest.param(["p.tif", "p.tiff"], "p is there twice: p.tif, p.tiff", id="stack twice"),
         pytest.param(["p_t1.nii"], "p has no FLAIR: its files are p_t1.nii", id="no FLAIR"),
+        pytest.param(["p_T2.nii.gz"], "p_T2.nii.gz is, by its name, of a sequence that is not used; a FLAIR", id="T2"),
         pytest.param(["p_seg.nii.gz"], "p_seg.nii.gz has no image beside it", id="NIfTI mask alone"),
         pytest.param(["p_flair.nii", "p_flair.nii.gz"], "p has more than one FLAIR", id="FLAIR twice"),
         pytest.param(
@@ -128,6 +130,18 @@ def test_files_that_cannot_be_a_case_are_listed_with_the_reason(touch: Touch, na
     assert error in case.error
     for name in names:
         assert find_cases(folder / name) == [case]
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [
+        (["p_T2.nii", "p_seg.nii"], "p_T2.nii is, by its name, of a sequence that is not used; a FLAIR is needed"),
+        (["p_T1.nii", "p_x.nii"], "p has no FLAIR: its files are p_T1.nii, p_x.nii"),
+    ],
+    ids=["T2 with mask", "T1 and unknown"],
+)
+def test_case_without_flair_says_what_there_is(touch: Touch, names: list[str], error: str) -> None:
+    assert str(only_case(touch("p", names)).error).endswith(error)
 
 
 def test_bad_case_does_not_stop_the_others(touch: Touch, tmp_path: Path) -> None:
@@ -285,6 +299,44 @@ def test_nifti_of_an_unused_sequence_is_a_problem(touch: Touch) -> None:
     case = only_case(touch("p", ["flair.nii", "t2.nii"]))
     assert case.problems == (Problem("other file", "not used: t2.nii"),)
     assert case.channels == ("FLAIR",)
+
+
+def test_nifti_of_no_known_sequence_is_not_used_beside_those_that_are_named(touch: Touch) -> None:
+    used = [f"UCSF-PDGM-0004_{kind}.nii.gz" for kind in ("T1", "FLAIR", "T1gad", "tumor_segmentation")]
+    kinds = ("ADC", "ASL", "DTI_eddy_FA", "HARDI", "SWI", "brain_segmentation")
+    other = [f"UCSF-PDGM-0004_{kind}.nii.gz" for kind in kinds]
+    folder = touch("UCSF-PDGM-0004_nifti", [*used, *other, "UCSF-PDGM-00041.nii.gz"])
+    case, apart = find_cases(folder)
+    assert (case.name, case.channels, case.error) == ("UCSF-PDGM-0004", CHANNELS, None)
+    assert [file.name for file in (*case.images, *filter(None, case.masks))] == used
+    assert {str(found) for found in case.problems} == {f"not used: {name}" for name in other}
+    assert (apart.name, apart.error, apart.problems) == ("UCSF-PDGM-00041", None, ())
+
+
+def test_nifti_of_no_known_sequence_is_not_used_of_the_visit_that_it_belongs_to(touch: Touch) -> None:
+    first, second = find_cases(touch("set", ["p_flair.nii", "p_2_flair.nii", "p_2_x.nii"]))
+    assert (first.problems, second.problems) == ((), (Problem("other file", "not used: p_2_x.nii"),))
+
+
+def test_nifti_of_no_known_sequence_can_be_opened_by_itself(touch: Touch) -> None:
+    folder = touch("set", ["p_flair.nii", "p_x.nii", "p_t2.nii"])
+    assert only_case(folder / "p_x.nii").images == (folder / "p_x.nii",)
+    assert "a FLAIR is needed" in str(only_case(folder / "p_t2.nii").error)
+
+
+def test_mask_that_is_not_used_beside_a_case_can_be_opened_by_itself(touch: Touch) -> None:
+    folder = touch("set", ["p_flair.nii", "p_seg.nii", "p_colleague_seg.nii"])
+    (mask,) = find_masks(folder / "p_colleague_seg.nii")
+    assert (mask.images, mask.masks, mask.error) == ((), (folder / "p_colleague_seg.nii",), None)
+
+
+def test_nifti_files_that_name_no_sequence_are_a_case_each(touch: Touch) -> None:
+    found = find_cases(touch("set", ["p.nii", "p_2.nii", "q.nii", "q_mask.nii"]))
+    assert [(case.name, case.has_masks, case.problems) for case in found] == [
+        ("p", False, ()),
+        ("p_2", False, ()),
+        ("q", True, ()),
+    ]
 
 
 def test_nifti_names_keep_letters_of_every_alphabet(touch: Touch) -> None:

@@ -198,7 +198,8 @@ def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress = ign
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_file():
         near = _cases_of_files(path.parent, filter(os.path.isfile, _entries(path.parent)))
-        found = [case for case in near if path in case.images or ((case.error or results) and path in case.masks)]
+        near = [case for case in near if path in case.images + case.masks] or _nifti_cases(path.parent, [path])
+        found = [case for case in near if path in case.images or case.error or results]
     else:
         folders = _folders(path, results, on_progress)
         found = [case for folder in folders for case in _cases_in(folder, is_root=folder == path)]
@@ -250,16 +251,15 @@ def _cases_in(folder: Path, *, is_root: bool) -> list[Case]:
 def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
     slices: dict[str, list[tuple[int, bool, Path]]] = defaultdict(list)
     stacks: dict[str, list[tuple[bool, Path]]] = defaultdict(list)
-    nifti: dict[str, list[tuple[str, Path]]] = defaultdict(list)
+    nifti: list[Path] = []
     strays: list[Path] = []
     for file in files:
         if match := SLICE.fullmatch(file.name):
             slices[match["case"]].append((int(match["number"]), bool(match["mask"]), file))
         elif match := STACK.fullmatch(file.name):
             stacks[match["case"]].append((bool(match["mask"]), file))
-        elif match := NIFTI.fullmatch(file.name):
-            stem, sequence = read_sequence(match["case"])
-            nifti[stem].append((sequence, file))
+        elif NIFTI.fullmatch(file.name):
+            nifti.append(file)
         else:
             strays.append(file)
     for name in [name for name, members in slices.items() if is_stack(members[0][2])]:
@@ -270,7 +270,7 @@ def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
             strays += [file for _, file in stacks.pop(name)]
     cases = [_slices_case(stem or folder.name, folder, members) for stem, members in slices.items()]
     cases += [_stack_case(stem, folder, members) for stem, members in stacks.items()]
-    cases += [_nifti_case(stem or folder.name, folder, members) for stem, members in nifti.items()]
+    cases += _nifti_cases(folder, nifti)
     if len(cases) == 1 and cases[0].layout == "slices":
         remarks = tuple(Problem("other file", f"not part of the case: {file.name}") for file in strays)
         return [replace(cases[0], name=folder.name, problems=cases[0].problems + remarks)]
@@ -319,6 +319,28 @@ def _stack_case(name: str, folder: Path, members: list[tuple[bool, Path]]) -> Ca
     return case
 
 
+def _nifti_cases(folder: Path, files: Iterable[Path]) -> list[Case]:
+    """Cases of those files that are NIfTI.
+
+    Beside files that name their sequences, others of the patient that name none are not used: they may be anything.
+    """
+    groups: dict[str, list[tuple[str, Path]]] = defaultdict(list)
+    for file in files:
+        if match := NIFTI.fullmatch(file.name):
+            stem, kind = read_sequence(match["case"])
+            groups[stem].append((kind, file))
+    named = [stem for stem, members in groups.items() if any(kind in CHANNELS for kind, _ in members)]
+    for stem in [stem for stem in groups if stem not in named]:
+        if beside := [other for other in named if _continues(stem, other)]:
+            groups[max(beside, key=len)] += [("other", file) for _, file in groups.pop(stem)]
+    return [_nifti_case(stem or folder.name, folder, members) for stem, members in groups.items()]
+
+
+def _continues(stem: str, other: str) -> bool:
+    """Whether the name of a case begins with that of another, and goes on with another word."""
+    return stem.startswith(other) and not (other and stem[len(other)].isalnum())
+
+
 def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Case:
     used = [(kind, file) for kind, file in members if kind not in ("other", "mask")]
     masks = tuple(file for kind, file in members if kind == "mask")
@@ -327,20 +349,22 @@ def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Cas
     if twice := [kind for kind, times in Counter(kinds + ["mask"] * len(masks)).items() if times > 1]:
         names = ", ".join(file.name for kind, file in members if kind == twice[0])
         return replace(case, error=f"{name} has more than one {twice[0] or 'image'}: {names}")
+    others = [file for kind, file in members if kind == "other"]
+    if not used and not others:
+        return replace(case, error=f"{masks[0]} has no image beside it")
     if not used:
-        return replace(case, error=f"{members[0][1]} has no image beside it")
+        return replace(case, error=f"{others[0]} is, by its name, of a sequence that is not used; a FLAIR is needed")
     if "" not in kinds and FLAIR not in kinds:
         return replace(case, error=f"{name} has no FLAIR: its files are {', '.join(file.name for _, file in members)}")
     if "" in kinds and len(kinds) > 1:
         unclear = next(file.name for kind, file in used if not kind)
         return replace(case, error=f"{unclear}: the name does not say which sequence it is (flair, t1 or t1ce)")
     ordered = [(kind, file) for kind in ("", *CHANNELS) for known, file in used if known == kind]
-    others = tuple(Problem("other file", f"not used: {file.name}") for kind, file in members if kind == "other")
     return replace(
         case,
         images=tuple(file for _, file in ordered),
         channels=tuple(kind for kind, _ in ordered if kind),
-        problems=others,
+        problems=tuple(Problem("other file", f"not used: {file.name}") for file in others),
     )
 
 
