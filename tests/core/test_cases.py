@@ -180,6 +180,31 @@ def test_two_cases_of_one_name_are_told_apart(touch: Touch, tmp_path: Path) -> N
     assert first.folder != second.folder
 
 
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("a/x", "b/x", "c/x (2)"), ["x", "x (2)", "x (2) (2)"]),
+        (("a/x", "b/x (2)", "c/x"), ["x", "x (2)", "x (3)"]),
+        (("a/Anna", "b/anna"), ["Anna", "anna (2)"]),
+        (("a/p:1", "b/p_1"), ["p:1", "p_1 (2)"]),
+    ],
+    ids=["number taken later", "number taken before", "large letters", "letters that no file has"],
+)
+def test_no_two_cases_have_one_name_on_any_disk(
+    touch: Touch, tmp_path: Path, folders: tuple[str, ...], names: list[str]
+) -> None:
+    try:
+        for folder in folders:
+            touch(f"set/{folder}", slices("s", (1, 2)))
+    except OSError:
+        pytest.skip("this disk holds no such names")
+    found = find_cases(tmp_path / "set")
+    assert {case.name for case in found} == set(names)
+    assert [bool(case.problems) for case in sorted(found, key=lambda case: case.folder)] == [
+        name != Path(folder).name for name, folder in zip(names, folders, strict=True)
+    ]
+
+
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_which_of_two_is_the_second_does_not_depend_on_the_disk(
     touch: Touch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_reversed: bool

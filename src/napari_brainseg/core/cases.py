@@ -10,6 +10,7 @@ from typing import Literal
 from natsort import natsort_keygen, natsorted
 
 from .config import CHANNELS, FLAIR
+from .files import file_name
 from .names import MASK, NIFTI, SLICE, STACK, read_sequence
 from .names import patient_of as patient_of
 from .names import site_of as site_of
@@ -369,12 +370,14 @@ def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Cas
 
 
 def _with_distinct_names(cases: Iterable[Case]) -> Iterator[Case]:
-    times: Counter[str] = Counter()
+    """Tell namesakes apart, also where a disk would not: its files are called after them."""
+    taken: set[str] = set()
+    last: Counter[str] = Counter()
     for case in cases:
-        case = replace(case, name=printable(case.name))
-        times[case.name] += 1
-        if times[case.name] == 1:
-            yield case
-        else:
-            remark = Problem("other file", f"another case is called {case.name} too")
-            yield replace(case, name=f"{case.name} ({times[case.name]})", problems=(*case.problems, remark))
+        name = distinct = printable(case.name)
+        while (key := file_name(distinct).casefold()) in taken:
+            last[name] += 1
+            distinct = f"{name} ({last[name] + 1})"
+        taken.add(key)
+        remark = Problem("other file", f"another case is called {name} too")
+        yield replace(case, name=distinct, problems=case.problems + (remark,) * (distinct != name))
