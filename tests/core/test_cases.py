@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_brainseg.core.cases import Case, Problem, find_cases
+from napari_brainseg.core.cases import Case, Problem, find_cases, find_masks
+from napari_brainseg.core.config import CHANNELS
 from napari_brainseg.core.progress import Cancelled, Progress
 
 Touch = Callable[[str, Sequence[str]], Path]
@@ -114,6 +115,7 @@ def test_one_slice_is_a_case(touch: Touch) -> None:
         pytest.param(["p_mask.tif"], "p_mask.tif is a mask without an image p.tif", id="mask stack alone"),
         pytest.param(["p.tif", "p.tiff"], "p is there twice: p.tif, p.tiff", id="stack twice"),
         pytest.param(["p_t1.nii"], "p has no FLAIR: its files are p_t1.nii", id="no FLAIR"),
+        pytest.param(["p_T2.nii.gz"], "p_T2.nii.gz is, by its name, of a sequence that is not used; a FLAIR", id="T2"),
         pytest.param(["p_seg.nii.gz"], "p_seg.nii.gz has no image beside it", id="NIfTI mask alone"),
         pytest.param(["p_flair.nii", "p_flair.nii.gz"], "p has more than one FLAIR", id="FLAIR twice"),
         pytest.param(
@@ -128,6 +130,18 @@ def test_files_that_cannot_be_a_case_are_listed_with_the_reason(touch: Touch, na
     assert error in case.error
     for name in names:
         assert find_cases(folder / name) == [case]
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [
+        (["p_T2.nii", "p_seg.nii"], "p_T2.nii is, by its name, of a sequence that is not used; a FLAIR is needed"),
+        (["p_T1.nii", "p_x.nii"], "p has no FLAIR: its files are p_T1.nii, p_x.nii"),
+    ],
+    ids=["T2 with mask", "T1 and unknown"],
+)
+def test_case_without_flair_says_what_there_is(touch: Touch, names: list[str], error: str) -> None:
+    assert str(only_case(touch("p", names)).error).endswith(error)
 
 
 def test_bad_case_does_not_stop_the_others(touch: Touch, tmp_path: Path) -> None:
@@ -164,6 +178,31 @@ def test_two_cases_of_one_name_are_told_apart(touch: Touch, tmp_path: Path) -> N
     assert (first.name, second.name) == ("p", "p (2)")
     assert second.problems == (Problem("other file", "another case is called p too"),)
     assert first.folder != second.folder
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("a/x", "b/x", "c/x (2)"), ["x", "x (2)", "x (2) (2)"]),
+        (("a/x", "b/x (2)", "c/x"), ["x", "x (2)", "x (3)"]),
+        (("a/Anna", "b/anna"), ["Anna", "anna (2)"]),
+        (("a/p:1", "b/p_1"), ["p:1", "p_1 (2)"]),
+    ],
+    ids=["number taken later", "number taken before", "large letters", "letters that no file has"],
+)
+def test_no_two_cases_have_one_name_on_any_disk(
+    touch: Touch, tmp_path: Path, folders: tuple[str, ...], names: list[str]
+) -> None:
+    try:
+        for folder in folders:
+            touch(f"set/{folder}", slices("s", (1, 2)))
+    except OSError:
+        pytest.skip("this disk holds no such names")
+    found = find_cases(tmp_path / "set")
+    assert {case.name for case in found} == set(names)
+    assert [bool(case.problems) for case in sorted(found, key=lambda case: case.folder)] == [
+        name != Path(folder).name for name, folder in zip(names, folders, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
@@ -287,9 +326,69 @@ def test_nifti_of_an_unused_sequence_is_a_problem(touch: Touch) -> None:
     assert case.channels == ("FLAIR",)
 
 
+def test_nifti_of_no_known_sequence_is_not_used_beside_those_that_are_named(touch: Touch) -> None:
+    used = [f"UCSF-PDGM-0004_{kind}.nii.gz" for kind in ("T1", "FLAIR", "T1gad", "tumor_segmentation")]
+    kinds = ("ADC", "ASL", "DTI_eddy_FA", "HARDI", "SWI", "brain_segmentation")
+    other = [f"UCSF-PDGM-0004_{kind}.nii.gz" for kind in kinds]
+    folder = touch("UCSF-PDGM-0004_nifti", [*used, *other, "UCSF-PDGM-00041.nii.gz"])
+    case, apart = find_cases(folder)
+    assert (case.name, case.channels, case.error) == ("UCSF-PDGM-0004", CHANNELS, None)
+    assert [file.name for file in (*case.images, *filter(None, case.masks))] == used
+    assert {str(found) for found in case.problems} == {f"not used: {name}" for name in other}
+    assert (apart.name, apart.error, apart.problems) == ("UCSF-PDGM-00041", None, ())
+
+
+def test_nifti_of_no_known_sequence_is_not_used_of_the_visit_that_it_belongs_to(touch: Touch) -> None:
+    first, second = find_cases(touch("set", ["p_flair.nii", "p_2_flair.nii", "p_2_x.nii"]))
+    assert (first.problems, second.problems) == ((), (Problem("other file", "not used: p_2_x.nii"),))
+
+
+def test_nifti_of_no_known_sequence_can_be_opened_by_itself(touch: Touch) -> None:
+    folder = touch("set", ["p_flair.nii", "p_x.nii", "p_t2.nii"])
+    assert only_case(folder / "p_x.nii").images == (folder / "p_x.nii",)
+    assert "a FLAIR is needed" in str(only_case(folder / "p_t2.nii").error)
+
+
+def test_mask_that_is_not_used_beside_a_case_can_be_opened_by_itself(touch: Touch) -> None:
+    folder = touch("set", ["p_flair.nii", "p_seg.nii", "p_colleague_seg.nii"])
+    (mask,) = find_masks(folder / "p_colleague_seg.nii")
+    assert (mask.images, mask.masks, mask.error) == ((), (folder / "p_colleague_seg.nii",), None)
+
+
+def test_nifti_files_that_name_no_sequence_are_a_case_each(touch: Touch) -> None:
+    found = find_cases(touch("set", ["p.nii", "p_2.nii", "q.nii", "q_mask.nii"]))
+    assert [(case.name, case.has_masks, case.problems) for case in found] == [
+        ("p", False, ()),
+        ("p_2", False, ()),
+        ("q", True, ()),
+    ]
+
+
 def test_nifti_names_keep_letters_of_every_alphabet(touch: Touch) -> None:
     found = find_cases(touch("set", ["Müller_flair.nii", "山田_flair.nii"]))
     assert {case.name for case in found} == {"Müller", "山田"}
+
+
+@pytest.mark.parametrize("visits", [("1", "2"), ("pre", "post")], ids=["numbers", "before and after an operation"])
+def test_visits_of_a_bids_patient_are_cases_of_one_patient(touch: Touch, visits: tuple[str, str]) -> None:
+    found = find_cases(
+        touch("set", [f"sub-01_ses-{visit}_{kind}.nii.gz" for visit in visits for kind in ("FLAIR", "T1w")])
+    )
+    assert {case.name for case in found} == {f"sub-01_ses-{visit}" for visit in visits}
+    assert {case.patient for case in found} == {"sub-01"}
+    assert all(case.channels == ("pre-contrast", "FLAIR") for case in found)
+
+
+def test_flair_before_and_after_an_operation_is_never_mixed(touch: Touch) -> None:
+    case = only_case(touch("p", ["p_pre_FLAIR.nii", "p_post_FLAIR.nii"]))
+    assert case.error == "p has more than one FLAIR: p_post_FLAIR.nii, p_pre_FLAIR.nii"
+
+
+def test_sequences_as_brats_calls_them_since_2023(touch: Touch) -> None:
+    names = [f"BraTS-GLI-00005-001-{kind}.nii.gz" for kind in ("seg", "t1c", "t1n", "t2f", "t2w")]
+    case = only_case(touch("set", names))
+    assert (case.name, case.patient, case.error) == ("BraTS-GLI-00005-001", "BraTS-GLI-00005", None)
+    assert [file.name for file in (*case.images, *filter(None, case.masks))] == [names[at] for at in (2, 3, 1, 0)]
 
 
 def test_one_file_stands_for_its_case(touch: Touch) -> None:
@@ -391,20 +490,9 @@ def test_looking_into_a_folder_that_is_closed_does_not_stop_the_others(
     assert [(case.name, case.error is None) for case in find_cases(tmp_path / "set")] == [("a", True), ("b", False)]
 
 
-@pytest.mark.parametrize(
-    ("name", "patient", "site"),
-    [
-        pytest.param("TCGA_CS_4941_19960909", "TCGA_CS_4941", "CS", id="TCGA with date"),
-        pytest.param("TCGA_HT_A616_19991226", "TCGA_HT_A616", "HT", id="letter in number"),
-        pytest.param("TCGA_HT_A616", "TCGA_HT_A616", "HT", id="TCGA without date"),
-        pytest.param("sub-01_ses-2", "sub-01", "", id="BIDS"),
-        pytest.param("sub-01", "sub-01", "", id="BIDS without session"),
-        pytest.param("patient_1_visit_2", "patient_1_visit_2", "", id="elsewhere"),
-    ],
-)
-def test_patient_and_site_of_a_name(name: str, patient: str, site: str) -> None:
-    case = Case(name, Path(), "slices")
-    assert (case.patient, case.site) == (patient, site)
+def test_case_knows_its_patient_and_site() -> None:
+    case = Case("TCGA_CS_4941_19960909", Path(), "slices")
+    assert (case.patient, case.site) == ("TCGA_CS_4941", "CS")
 
 
 def test_single_picture_beside_the_slices_is_no_case(touch: Touch) -> None:

@@ -169,6 +169,14 @@ def test_images_go_to_the_disk_where_memory_is_short_or_it_is_asked_for(
     assert not list(tmp_path.iterdir())
 
 
+def test_cases_of_one_name_do_not_share_files_in_the_cache(cases: list[Case], tmp_path: Path) -> None:
+    namesakes = [replace(case, name=name) for case, name in zip(cases, ("p", "P", "p"), strict=False)]
+    found = read_samples(namesakes, ModelConfig(), tmp_path, ignore_progress)
+    for one, other in zip(found, read_samples(namesakes, ModelConfig(), None, ignore_progress), strict=True):
+        np.testing.assert_array_equal(one.volume.array, other.volume.array)
+    assert len(list(tmp_path.iterdir())) == 2 * len(found)
+
+
 def test_images_that_fit_nowhere_are_refused(
     cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,6 @@
 """Which files on disk make up a patient's case, and what is wrong with them. Nothing is decoded here."""
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,20 +10,16 @@ from typing import Literal
 from natsort import natsort_keygen, natsorted
 
 from .config import CHANNELS, FLAIR
+from .files import file_name
+from .names import MASK, NIFTI, SLICE, STACK, read_sequence
+from .names import patient_of as patient_of
+from .names import site_of as site_of
 from .progress import OnProgress, Progress, ignore_progress
 from .tiffs import is_stack
 from .words import few, printable
 
 Layout = Literal["slices", "stack", "nifti"]
 
-_SLICE = re.compile(r"(?P<case>.*?)[_\-. ]?(?P<number>\d{1,4})(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
-_STACK = re.compile(r"(?P<case>.+?)(?P<mask>_mask)?(\.ome)?\.tiff?", re.IGNORECASE)
-_NIFTI = re.compile(r"(?P<case>.+?)\.nii(\.gz)?", re.IGNORECASE)
-_NAMESAKE = re.compile(r" \(\d+\)$")
-"""What is added to the name of a second case of one name: for all we know it is the same patient."""
-_PATIENT = re.compile(r"(TCGA(_[^_]+){2}(?=_)|sub-[a-zA-Z0-9]+(?=[_.]|$))")
-"""How names begin that tell the patient from the visit: TCGA's barcode and date, and BIDS's ``sub-01_ses-2``."""
-_MASK = re.compile(r"_mask$", re.IGNORECASE)
 _LEVELS = 6
 
 RESULT_FILE = "segmentation.json"
@@ -32,15 +27,6 @@ RESULT_FILE = "segmentation.json"
 
 WORKSPACE_FILE = "workspace.json"
 """Stands in a folder of corrections, which is passed over too."""
-
-_SEQUENCES = {
-    "mask": {"mask", "seg", "label", "segmentation"},
-    CHANNELS[2]: {"post", "t1ce", "t1gd", "t1c", "gd"},
-    FLAIR: {"flair"},
-    "other": {"t2", "t2w", "t2f", "adc", "dwi"},
-    CHANNELS[0]: {"pre", "t1", "t1w", "t1n"},
-}
-"""Words in NIfTI file names; where a name has several, the first kind in this order wins (t1_post is post-contrast)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +114,9 @@ class Case:
     def patient(self) -> str:
         """Whom the case belongs to.
 
-        ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, ``sub-01`` for ``sub-01_ses-2`` (BIDS). Other names do not tell
-        the visits of a patient: there each case is taken for a patient of its own.
+        ``TCGA_CS_4941`` for ``TCGA_CS_4941_19960909``, ``sub-01`` for ``sub-01_ses-2`` (BIDS), ``BraTS-GLI-00005`` for
+        ``BraTS-GLI-00005-001``. Other names do not tell the visits of a patient: there each case is taken for a patient
+        of its own.
         """
         return patient_of(self.name)
 
@@ -137,19 +124,6 @@ class Case:
     def site(self) -> str:
         """TCGA's code of the hospital (``CS`` in ``TCGA_CS_4941``), empty elsewhere."""
         return site_of(self.name)
-
-
-def patient_of(name: str) -> str:
-    """Whom a case of this name belongs to: see `Case.patient`."""
-    name = _NAMESAKE.sub("", name)
-    known = _PATIENT.match(name)
-    return known[0] if known else name
-
-
-def site_of(name: str) -> str:
-    """Where a case of this name comes from: see `Case.site`."""
-    parts = name.split("_")
-    return parts[1] if parts[0] == "TCGA" and len(parts) > 2 else ""
 
 
 def find_cases(path: Path | str, *, on_progress: OnProgress = ignore_progress) -> list[Case]:
@@ -225,7 +199,8 @@ def _all_cases(path: Path | str, *, results: bool, on_progress: OnProgress = ign
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_file():
         near = _cases_of_files(path.parent, filter(os.path.isfile, _entries(path.parent)))
-        found = [case for case in near if path in case.images or ((case.error or results) and path in case.masks)]
+        near = [case for case in near if path in case.images + case.masks] or _nifti_cases(path.parent, [path])
+        found = [case for case in near if path in case.images or case.error or results]
     else:
         folders = _folders(path, results, on_progress)
         found = [case for folder in folders for case in _cases_in(folder, is_root=folder == path)]
@@ -277,40 +252,30 @@ def _cases_in(folder: Path, *, is_root: bool) -> list[Case]:
 def _cases_of_files(folder: Path, files: Iterable[Path]) -> list[Case]:
     slices: dict[str, list[tuple[int, bool, Path]]] = defaultdict(list)
     stacks: dict[str, list[tuple[bool, Path]]] = defaultdict(list)
-    nifti: dict[str, list[tuple[str, Path]]] = defaultdict(list)
+    nifti: list[Path] = []
     strays: list[Path] = []
     for file in files:
-        if match := _SLICE.fullmatch(file.name):
+        if match := SLICE.fullmatch(file.name):
             slices[match["case"]].append((int(match["number"]), bool(match["mask"]), file))
-        elif match := _STACK.fullmatch(file.name):
+        elif match := STACK.fullmatch(file.name):
             stacks[match["case"]].append((bool(match["mask"]), file))
-        elif match := _NIFTI.fullmatch(file.name):
-            stem, sequence = _read_sequence(match["case"])
-            nifti[stem].append((sequence, file))
+        elif NIFTI.fullmatch(file.name):
+            nifti.append(file)
         else:
             strays.append(file)
     for name in [name for name, members in slices.items() if is_stack(members[0][2])]:
         for _, is_mask, file in slices.pop(name):
-            stacks[_MASK.sub("", file.stem)].append((is_mask, file))
+            stacks[MASK.sub("", file.stem)].append((is_mask, file))
     if slices:  # a single picture beside the slices is not a case of its own
         for name in [name for name, members in stacks.items() if not any(is_stack(file) for _, file in members)]:
             strays += [file for _, file in stacks.pop(name)]
     cases = [_slices_case(stem or folder.name, folder, members) for stem, members in slices.items()]
     cases += [_stack_case(stem, folder, members) for stem, members in stacks.items()]
-    cases += [_nifti_case(stem or folder.name, folder, members) for stem, members in nifti.items()]
+    cases += _nifti_cases(folder, nifti)
     if len(cases) == 1 and cases[0].layout == "slices":
         remarks = tuple(Problem("other file", f"not part of the case: {file.name}") for file in strays)
         return [replace(cases[0], name=folder.name, problems=cases[0].problems + remarks)]
     return cases
-
-
-def _read_sequence(name: str) -> tuple[str, str]:
-    """Split a NIfTI file's name into what all files of its case share, and the kind of its sequence."""
-    words = re.split(r"[\W_]+", name)
-    known = set().union(*_SEQUENCES.values())
-    stem = "_".join(word for word in words if word.lower() not in known)
-    lower = {word.lower() for word in words}
-    return stem, next((kind for kind, names in _SEQUENCES.items() if lower & names), "")
 
 
 def _slices_case(name: str, folder: Path, members: list[tuple[int, bool, Path]]) -> Case:
@@ -355,6 +320,28 @@ def _stack_case(name: str, folder: Path, members: list[tuple[bool, Path]]) -> Ca
     return case
 
 
+def _nifti_cases(folder: Path, files: Iterable[Path]) -> list[Case]:
+    """Cases of those files that are NIfTI.
+
+    Beside files that name their sequences, others of the patient that name none are not used: they may be anything.
+    """
+    groups: dict[str, list[tuple[str, Path]]] = defaultdict(list)
+    for file in files:
+        if match := NIFTI.fullmatch(file.name):
+            stem, kind = read_sequence(match["case"])
+            groups[stem].append((kind, file))
+    named = [stem for stem, members in groups.items() if any(kind in CHANNELS for kind, _ in members)]
+    for stem in [stem for stem in groups if stem not in named]:
+        if beside := [other for other in named if _continues(stem, other)]:
+            groups[max(beside, key=len)] += [("other", file) for _, file in groups.pop(stem)]
+    return [_nifti_case(stem or folder.name, folder, members) for stem, members in groups.items()]
+
+
+def _continues(stem: str, other: str) -> bool:
+    """Whether the name of a case begins with that of another, and goes on with another word."""
+    return stem.startswith(other) and not (other and stem[len(other)].isalnum())
+
+
 def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Case:
     used = [(kind, file) for kind, file in members if kind not in ("other", "mask")]
     masks = tuple(file for kind, file in members if kind == "mask")
@@ -363,30 +350,34 @@ def _nifti_case(name: str, folder: Path, members: list[tuple[str, Path]]) -> Cas
     if twice := [kind for kind, times in Counter(kinds + ["mask"] * len(masks)).items() if times > 1]:
         names = ", ".join(file.name for kind, file in members if kind == twice[0])
         return replace(case, error=f"{name} has more than one {twice[0] or 'image'}: {names}")
+    others = [file for kind, file in members if kind == "other"]
+    if not used and not others:
+        return replace(case, error=f"{masks[0]} has no image beside it")
     if not used:
-        return replace(case, error=f"{members[0][1]} has no image beside it")
+        return replace(case, error=f"{others[0]} is, by its name, of a sequence that is not used; a FLAIR is needed")
     if "" not in kinds and FLAIR not in kinds:
         return replace(case, error=f"{name} has no FLAIR: its files are {', '.join(file.name for _, file in members)}")
     if "" in kinds and len(kinds) > 1:
         unclear = next(file.name for kind, file in used if not kind)
         return replace(case, error=f"{unclear}: the name does not say which sequence it is (flair, t1 or t1ce)")
     ordered = [(kind, file) for kind in ("", *CHANNELS) for known, file in used if known == kind]
-    others = tuple(Problem("other file", f"not used: {file.name}") for kind, file in members if kind == "other")
     return replace(
         case,
         images=tuple(file for _, file in ordered),
         channels=tuple(kind for kind, _ in ordered if kind),
-        problems=others,
+        problems=tuple(Problem("other file", f"not used: {file.name}") for file in others),
     )
 
 
 def _with_distinct_names(cases: Iterable[Case]) -> Iterator[Case]:
-    times: Counter[str] = Counter()
+    """Tell namesakes apart, also where a disk would not: its files are called after them."""
+    taken: set[str] = set()
+    last: Counter[str] = Counter()
     for case in cases:
-        case = replace(case, name=printable(case.name))
-        times[case.name] += 1
-        if times[case.name] == 1:
-            yield case
-        else:
-            remark = Problem("other file", f"another case is called {case.name} too")
-            yield replace(case, name=f"{case.name} ({times[case.name]})", problems=(*case.problems, remark))
+        name = distinct = printable(case.name)
+        while (key := file_name(distinct).casefold()) in taken:
+            last[name] += 1
+            distinct = f"{name} ({last[name] + 1})"
+        taken.add(key)
+        remark = Problem("other file", f"another case is called {name} too")
+        yield replace(case, name=distinct, problems=case.problems + (remark,) * (distinct != name))

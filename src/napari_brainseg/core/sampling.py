@@ -193,8 +193,8 @@ def read_samples(
         mask = truth.mask
         intensities = measure_intensities(volume.array, model.normalisation)
         if cache:
-            volume = replace(volume, array=_on_disk(volume.array, cache / f"{case.name}.images"))
-            mask = _on_disk(mask, cache / f"{case.name}.mask")
+            volume = replace(volume, array=_on_disk(volume.array, cache / f"{number}.images"))
+            mask = _on_disk(mask, cache / f"{number}.mask")
         known = None if truth.known.all() else truth.known
         samples.append(Sample(case.patient, volume, mask, intensities, known))
         on_progress(Progress("reading", number, len(cases)))
