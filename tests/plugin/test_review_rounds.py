@@ -157,6 +157,7 @@ def test_a_damaged_model_is_named(open_tab, rounds):
     (rounds[0] / INFO_FILE).write_text("{")
     panel = open_tab().rounds
     assert f"{rounds[0] / INFO_FILE} is damaged" in panel.in_use.text()
+    assert [found.folder for found in panel.rounds] == list(rounds[1:])
 
 
 def test_effort_is_told_round_by_round():

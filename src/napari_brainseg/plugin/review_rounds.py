@@ -67,9 +67,9 @@ class ReviewRounds(QWidget):
 
     def refresh(self) -> None:
         """Show what the workspace holds now."""
-        workspace = self._review.workspace
+        workspace, damaged = self._review.workspace, list[str]()
         try:
-            self.rounds = find_rounds(workspace) if workspace else []
+            self.rounds = find_rounds(workspace, on_failure=lambda _, why: damaged.append(why)) if workspace else []
             ledgers = read_ledgers(workspace) if workspace else []
             self._used = used = model_in_use(workspace) if workspace else DEFAULT_MODEL
         except (OSError, ValueError) as error:
@@ -80,7 +80,7 @@ class ReviewRounds(QWidget):
         in_use = f"In use: {Path(used).name}."
         if (chosen := self._chosen_by_hand()) and chosen != used:
             in_use += f" {Path(chosen).name} is chosen in Segment: retraining starts from it."
-        self.in_use.setText(in_use)
+        self.in_use.setText("\n".join([in_use, *map(as_sentence, damaged)]))
         self._fill()
         self._update()
 
