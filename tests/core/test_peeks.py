@@ -49,6 +49,49 @@ def test_nifti(tmp_path: Path, names: tuple[str, ...]) -> None:
     agrees(case, tuple(name for name in CHANNELS if name not in (case.channels or (FLAIR,))))
 
 
+@pytest.mark.parametrize("axes", ["ZCYX", "CYX", "ZYX"])
+def test_stack_of_imagej(tmp_path: Path, axes: str) -> None:
+    shape = tuple({"Z": 7, "C": 3, "Y": 20, "X": 30}[axis] for axis in axes)
+    array = np.random.default_rng(0).integers(0, 900, shape).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "anna.tif", array, imagej=True, metadata={"axes": axes})
+    agrees(find_cases(tmp_path)[0], None if "C" in axes else (CHANNELS[0], CHANNELS[2]))
+
+
+def test_stack_written_page_by_page(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "anna.tif") as writer:
+        for _ in range(4):
+            writer.write(np.random.default_rng(0).integers(0, 9, (8, 8, 3)).astype(np.uint8), photometric="rgb")
+    (case,) = find_cases(tmp_path)
+    assert peek(case) == Peek(4 * 8 * 8 * (3 + 1), None)
+    assert read_volume(case).shape == (4, 8, 8)
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 5), (3, 30, 5), (20, 30, 5, 1), (20, 30, 5, 3), (20, 30, 5, 1, 3)])
+def test_nifti_in_one_file(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).integers(0, 900, shape).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "anna.nii")
+    agrees(find_cases(tmp_path)[0], None if shape[-1] == 3 else (CHANNELS[0], CHANNELS[2]))
+
+
+def test_nifti_whose_values_are_scaled(tmp_path: Path) -> None:
+    for name, slope in (("t1", 1), ("flair", 1), ("t1ce", 0.5)):
+        image = nibabel.Nifti1Image(
+            np.random.default_rng(int(2 * slope)).integers(0, 900, (20, 30, 5), np.int16), np.eye(4)
+        )
+        image.header.set_slope_inter(slope, 0)
+        nibabel.save(image, tmp_path / f"anna_{name}.nii")
+    (case,) = find_cases(tmp_path)
+    agrees(case, ())
+    assert read_volume(case).array.dtype == np.float32
+
+
+def test_packed_nifti_whose_name_does_not_say_so(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.random.default_rng(0).integers(0, 900, (20, 30, 5), np.int16), np.eye(4))
+    nibabel.save(image, tmp_path / "anna.nii.gz")
+    (tmp_path / "anna.nii.gz").rename(tmp_path / "anna.nii")
+    agrees(find_cases(tmp_path)[0], (CHANNELS[0], CHANNELS[2]))
+
+
 def test_a_look_does_not_decode(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "anna.tif", np.zeros((60, 256, 256), np.uint8))
     (case,) = find_cases(tmp_path)

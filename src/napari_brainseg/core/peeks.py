@@ -3,16 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
-import nibabel
 import numpy as np
 import psutil
 
 from .cases import Case
 from .config import CHANNELS, FLAIR
-from .tiffs import opened_stack, refuse_huge
-from .volumes import read_volume, reading_nifti
+from .tiffs import peek_stack
+from .volumes import peek_nifti, read_volume
 
 MEMORY_SHARE = 0.6
 """Of the free memory, so much may be taken for images."""
@@ -47,21 +45,11 @@ def peek(case: Case) -> Peek:
         one = replace(case, images=case.images[middle : middle + 1], numbers=case.numbers[middle : middle + 1])
         volume = read_volume(one)
         return _peek((len(case.images), *volume.shape[1:]), volume.array.dtype, volume.missing)
-    file = case.images[0]
-    if case.layout == "stack":
-        with opened_stack(file) as tif:
-            first = tif.series[0]
-            shape, dtype = (len(tif.series), *first.shape) if len(tif.series) > 1 else first.shape, first.dtype
-    else:
-        with reading_nifti(file):
-            header: Any = nibabel.load(file).header
-            shape, dtype = header.get_data_shape()[::-1], header.get_data_dtype()
-            refuse_huge(shape)
-    has_channels = shape[-1] == len(CHANNELS) or (len(shape) == 4 and shape[0] == len(CHANNELS))
-    planes = shape if not has_channels else shape[:-1] if shape[-1] == len(CHANNELS) else shape[1:]
-    found = case.channels or (() if has_channels else (FLAIR,))
+    look = peek_stack if case.layout == "stack" else peek_nifti
+    shapes, dtypes = zip(*map(look, case.images), strict=True)
+    found = case.channels or ((FLAIR,) if len(shapes[0]) == 3 else ())
     missing = tuple(name for name in CHANNELS if name not in found) if found else None
-    return _peek(planes, np.dtype(dtype), missing)
+    return _peek(shapes[0][:3], np.result_type(*dtypes), missing)
 
 
 def free_bytes() -> int:

@@ -83,25 +83,41 @@ def read_stack(file: Path) -> tuple[Array, Spacing | None]:
     ValueError
         If the file is damaged, its slices are not alike, or it claims to be too large; the message names it.
     """
-    with opened_stack(file) as tif:
-        axes = tif.series[0].axes
+    with _opened_stack(file) as tif:
+        order, shape = _arrangement(tif)
         pages = [_pixels(series) for series in tif.series]
-        spacing = _spacing(tif)
-    if len({page.shape for page in pages}) > 1:
-        shapes = " and ".join(str(page.shape) for page in pages[:2])
-        raise ValueError(f"{file} holds images of different shapes, such as {shapes}; all slices must be alike")
-    array: Array = pages[0]
-    if len(pages) > 1:  # written one page after another
-        array, axes = np.stack(pages), "Z" + axes
-    for channel in "CS":  # ImageJ and OME keep channels as an axis of their own
-        if channel in axes:
-            array = np.moveaxis(array, axes.index(channel), -1)
-            axes = axes.replace(channel, "") + channel
-    return (array[None] if len(axes.rstrip("CS")) == 2 else array), spacing
+        if len({page.shape for page in pages}) > 1:
+            shapes = " and ".join(str(page.shape) for page in pages[:2])
+            raise ValueError(f"it holds images of different shapes, such as {shapes}; all slices must be alike")
+        array: Array = np.stack(pages) if len(pages) > 1 else pages[0]
+        return array.transpose(order).reshape(shape), _spacing(tif)
+
+
+def peek_stack(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of what `read_stack` reads from a file, without decoding it.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or claims to be too large; the message names it.
+    """
+    with _opened_stack(file) as tif:
+        return _arrangement(tif)[1], tif.series[0].dtype
+
+
+def _arrangement(tif: tifffile.TiffFile) -> tuple[list[int], tuple[int, ...]]:
+    """Order of the axes in which channels, which ImageJ and OME keep anywhere, are the last, and the shape it gives."""
+    series = tif.series[0]
+    axes, stored = series.axes, series.shape
+    if len(tif.series) > 1:  # written one page after another
+        axes, stored = "Z" + axes, (len(tif.series), *stored)
+    order = sorted(range(len(axes)), key=lambda at: "CS".find(axes[at]))  # -1 for the others, which stay as they are
+    shape = tuple(stored[at] for at in order)
+    return order, shape if len(axes.replace("C", "").replace("S", "")) > 2 else (1, *shape)
 
 
 @contextmanager
-def opened_stack(file: Path) -> Iterator[tifffile.TiffFile]:
+def _opened_stack(file: Path) -> Iterator[tifffile.TiffFile]:
     """Open a multi-page TIFF whose pages are all there and of a sensible size.
 
     Raises

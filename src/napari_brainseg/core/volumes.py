@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from io import FileIO
+from io import BufferedIOBase, BytesIO, FileIO
 from logging import LogRecord
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
@@ -283,12 +283,15 @@ def _checked(array: Array, source: Path | str) -> Array:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
+_GZIP = b"\x1f\x8b"
+"""How a packed file begins, whatever its name says."""
+
 _NIFTI_UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 """Millimetres by NIfTI's codes: unknown, m, mm, micron."""
 
 
 @contextmanager
-def reading_nifti(file: Path) -> Iterator[None]:
+def _reading_nifti(file: Path) -> Iterator[None]:
     """Name the file in the error of whatever nibabel stumbles over, and drop what it prints, which does not name it.
 
     Raises
@@ -307,6 +310,45 @@ def reading_nifti(file: Path) -> Iterator[None]:
         raise ValueError(f"{file} cannot be read as NIfTI: {reason_of(error)}") from error
     finally:
         imageglobals.logger.removeFilter(is_printed)
+
+
+def _nifti_image(stream: BufferedIOBase) -> Any:
+    """Image whose voxels are not read yet."""
+    start = stream.read(348)
+    if len(start) < 348:
+        raise ValueError(f"its {len(start)} bytes are not even a header")
+    stream.seek(0)
+    is_second = 540 in (int.from_bytes(start[:4], order) for order in ("little", "big"))
+    image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_stream(stream)
+    refuse_huge(image.shape)
+    return image
+
+
+def _decoded_type(image: Any) -> np.dtype[Any]:
+    """Type as stored; what is scaled needs fractions, but not the 8 bytes that nibabel takes for each."""
+    stored: np.dtype[Any] = image.get_data_dtype()
+    is_scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+    return np.dtype(np.float32) if is_scaled and stored.kind in "uif" else stored
+
+
+def _nifti_shape(image: Any) -> tuple[int, ...]:
+    """Three axes in space, and those of more than one value beside them."""
+    return (*image.shape[:3], 1, 1)[:3] + tuple(size for size in image.shape[3:] if size > 1)
+
+
+def peek_nifti(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of what `read_nifti` reads from a file, told by its header; the axes are in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If the header is damaged or claims to be too large; the message names the file.
+    """
+    with _reading_nifti(file), file.open("rb") as stored:
+        is_packed = stored.read(2) == _GZIP
+        stored.seek(0)
+        image = _nifti_image(gzip.GzipFile(fileobj=stored) if is_packed else stored)
+        return _nifti_shape(image), _decoded_type(image)
 
 
 def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...], Spacing | None]:
@@ -329,17 +371,13 @@ def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...], Spacing | No
     ValueError
         If the file is damaged, claims to be too large or does not say where its voxels are; the message names it.
     """
-    with reading_nifti(file):
+    with _reading_nifti(file):
         data = file.read_bytes()
-        if data.startswith(b"\x1f\x8b"):  # nibabel would not look at the check sum
+        if data.startswith(_GZIP):  # nibabel would not look at the check sum
             data = gzip.decompress(data)
-        if len(data) < 348:
-            raise ValueError(f"its {len(data)} bytes are not even a header")
-        is_second = 540 in (int.from_bytes(data[:4], order) for order in ("little", "big"))
-        kind = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
-        image = kind.from_bytes(data)
-        refuse_huge(image.shape)
-        array = np.asanyarray(image.dataobj)
+        image = _nifti_image(BytesIO(data))
+        kind = type(image)
+        array = np.asanyarray(image.dataobj, _decoded_type(image)).reshape(_nifti_shape(image))
         affine: Affine = np.array(image.affine, np.float64)
         unit = int(image.header["xyzt_units"]) % 8  # the rest is about time
         if unit not in _NIFTI_UNITS:
@@ -356,8 +394,6 @@ def read_nifti(file: Path) -> tuple[Array, Affine, tuple[str, ...], Spacing | No
         spacing = None
     else:
         spacing = _spacing(sizes, stored)
-    space = (*array.shape[:3], 1, 1)[:3]
-    array = array.reshape(space + tuple(size for size in array.shape[3:] if size > 1))
     turn = orientations.ornt_transform(orientations.axcodes2ornt(stored), orientations.axcodes2ornt(AXES))
     return np.moveaxis(orientations.apply_orientation(array, turn), (0, 1, 2), (2, 1, 0)), affine, stored, spacing
 
