@@ -104,8 +104,7 @@ class Volume:
 
     def lies_elsewhere(self, position: Affine | None) -> bool:
         """Whether voxels of another position lie elsewhere in space, in whichever order both are stored."""
-        ours = self.position
-        return ours is not None and position is not None and not np.allclose(position, ours, atol=0.01)
+        return lie_apart(position, self.position)
 
     def with_spacing(self, spacing: Spacing) -> "Volume":
         """Return the same volume with a voxel size (Z, Y, X in mm) that a person gave.
@@ -127,6 +126,11 @@ class Volume:
     def millilitres(self, voxels: int) -> float | None:
         """Volume of a number of voxels in mL, None while the spacing is unknown."""
         return None if self.spacing is None else voxels * float(np.prod(self.spacing)) / 1000
+
+
+def lie_apart(one: Affine | None, other: Affine | None) -> bool:
+    """Whether voxels of two positions lie elsewhere in space; not where one of them is unknown."""
+    return one is not None and other is not None and not np.allclose(one, other, atol=0.01)
 
 
 def read_volume(case: Case) -> Volume:
