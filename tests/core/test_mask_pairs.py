@@ -2,6 +2,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -61,3 +62,46 @@ def test_masks_of_another_size_are_refused_with_both_shapes(patients: Path, tmp_
     (pair,) = pair_masks(tmp_path / "cut", tmp_path / "whole").pairs
     with pytest.raises(ValueError, match=r"shape \(3, 64, 64\), but the reference has \(6, 64, 64\)"):
         read_pair(pair)
+
+
+def write_nifti_mask(file: Path, affine: list[float], offset: float = 0, unit: str = "mm") -> Path:
+    mask = np.zeros((8, 9, 4), np.uint8)
+    mask[1:3, 2:5, 1:] = 1
+    placed = np.diag([*affine, 1.0])
+    placed[0, 3] = offset
+    image = nibabel.Nifti1Image(mask, placed)
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("affine", "offset"),
+    [([1.0, -1, 3], 0.0), ([-1.0, -1, 3], 50.0), ([-1.0, -1, 4], 0.0)],
+    ids=["mirrored", "50 mm away", "thicker"],
+)
+def test_masks_that_lie_elsewhere_in_space_are_refused_with_both_names(
+    tmp_path: Path, affine: list[float], offset: float
+) -> None:
+    mine = write_nifti_mask(tmp_path / "mine_seg.nii", affine, offset)
+    theirs = write_nifti_mask(tmp_path / "theirs_seg.nii", [-1.0, -1, 3])
+    (pair,) = pair_masks(mine, theirs).pairs
+    with pytest.raises(ValueError, match=rf"{mine} lies elsewhere in space than {theirs}; register them first"):
+        read_pair(pair)
+
+
+def test_masks_at_one_place_are_compared_in_whichever_order_they_are_stored(tmp_path: Path) -> None:
+    theirs = write_nifti_mask(tmp_path / "theirs_seg.nii", [-1.0, -1, 3])
+    image = nibabel.as_closest_canonical(nibabel.load(theirs))
+    nibabel.save(image, mine := tmp_path / "mine_seg.nii")
+    (pair,) = pair_masks(mine, theirs).pairs
+    masks = read_pair(pair)
+    np.testing.assert_array_equal(masks.predicted, masks.reference)
+
+
+def test_mask_whose_file_states_no_size_is_laid_on_the_other(tmp_path: Path) -> None:
+    mine = write_nifti_mask(tmp_path / "mine_seg.nii", [-1.0, -1, 1], unit="unknown")
+    theirs = write_nifti_mask(tmp_path / "theirs_seg.nii", [-1.0, -1, 3], 50)
+    (pair,) = pair_masks(mine, theirs).pairs
+    assert read_pair(pair).spacing == (3, 1, 1)
+    assert read_pair(pair).predicted.any()

@@ -369,7 +369,7 @@ def test_pages_of_different_shapes_are_refused(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "p.tif") as writer:
         writer.write(noise((6, 5)))
         writer.write(noise((6, 4)))
-    message = "p.tif holds images of different shapes, such as (6, 5) and (6, 4)"
+    message = "p.tif cannot be read as a TIFF stack: it holds images of different shapes, such as (6, 5) and (6, 4)"
     with pytest.raises(ValueError, match=re.escape(message)):
         read(tmp_path)
 

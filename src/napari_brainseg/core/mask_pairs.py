@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from .cases import TAKEN_FOR_MASKS, Case, find_masks
 from .masks import Mask, NotBinary, read_mask, read_mask_alone, slices_with_mask
-from .volumes import Spacing, Volume, read_volume
+from .volumes import Affine, Spacing, Volume, lie_apart, read_volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +88,21 @@ def read_pair(pair: MaskPair) -> PairedMasks:
         side = "prediction" if only in ours else "reference"
         raise ValueError(f"{pair.name}: only the {side} has a slice {only}; both must have the same slices")
     volume = read_volume(pair.reference) if pair.reference.images else None
-    reference, spacing = _read_one(pair.reference, volume)
-    predicted, _ = _read_one(pair.predicted, volume)
+    reference, spacing, position = _read_one(pair.reference, volume)
+    predicted, its_spacing, its_position = _read_one(pair.predicted, volume)
     if predicted.shape != reference.shape:
         raise ValueError(
             f"{pair.name}: the predicted mask has shape {predicted.shape}, but the reference has {reference.shape}"
         )
+    if (spacing is None) == (its_spacing is None) and lie_apart(its_position, position):  # no size, no place in mm
+        files = " lies elsewhere in space than ".join(str(case.masks[0]) for case in (pair.predicted, pair.reference))
+        raise ValueError(f"{files}; register them first")
     known = slices_with_mask(pair.reference, len(reference))
     return PairedMasks(predicted[known], reference[known], spacing, volume.missing if volume else None, known)
 
 
-def _read_one(case: Case, volume: Volume | None) -> tuple[Mask, Spacing | None]:
-    """Mask and voxel size; it fits the images where there are any."""
+def _read_one(case: Case, volume: Volume | None) -> tuple[Mask, Spacing | None, Affine | None]:
+    """Mask, voxel size and position; it fits the images where there are any."""
     try:
         if volume is None:
             return read_mask_alone(case)
@@ -111,4 +114,4 @@ def _read_one(case: Case, volume: Volume | None) -> tuple[Mask, Spacing | None]:
             f"{case.folder} has no mask of {case.name}: none of its files is called one, and {error}"
         ) from error
     assert mask is not None
-    return mask, volume.spacing
+    return mask, volume.spacing, volume.position

@@ -116,7 +116,7 @@ def known_areas(case: Case) -> npt.NDArray[np.intp]:
     return np.array([areas[number] for number in sorted(areas) if number not in doubtful], np.intp)
 
 
-def read_mask_alone(case: Case) -> tuple[Mask, Spacing | None]:
+def read_mask_alone(case: Case) -> tuple[Mask, Spacing | None, Affine | None]:
     """Read the mask of a case that has no images.
 
     Returns
@@ -125,6 +125,8 @@ def read_mask_alone(case: Case) -> tuple[Mask, Spacing | None]:
         (Z, Y, X) of 0 and 1.
     spacing : tuple of float or None
         Voxel size along Z, Y and X in mm, if the file states it.
+    position : ndarray or None
+        Affine from voxel (x, y, z) in our directions to mm, of NIfTI.
 
     Raises
     ------
@@ -133,8 +135,7 @@ def read_mask_alone(case: Case) -> tuple[Mask, Spacing | None]:
     """
     if not case.has_masks:
         raise ValueError(f"{case.name} has no mask")
-    mask, spacing, _ = _read(case, None)
-    return mask, spacing
+    return _read(case, None)
 
 
 def _read(case: Case, shape: tuple[int, ...] | None) -> tuple[Mask, Spacing | None, Affine | None]:

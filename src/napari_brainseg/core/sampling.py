@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -193,8 +194,8 @@ def read_samples(
         mask = truth.mask
         intensities = measure_intensities(volume.array, model.normalisation)
         if cache:
-            volume = replace(volume, array=_on_disk(volume.array, cache / f"{number}.images"))
-            mask = _on_disk(mask, cache / f"{number}.mask")
+            volume = replace(volume, array=_on_disk(volume.array, cache))
+            mask = _on_disk(mask, cache)
         known = None if truth.known.all() else truth.known
         samples.append(Sample(case.patient, volume, mask, intensities, known))
         on_progress(Progress("reading", number, len(cases)))
@@ -210,6 +211,7 @@ def digest_of_truth(samples: Iterable[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _on_disk(array: Array, path: Path) -> Array:
+def _on_disk(array: Array, folder: Path) -> Array:
+    path = folder / uuid4().hex  # not by the name of the case, which may have namesakes
     np.memmap(path, array.dtype, "w+", shape=array.shape)[:] = array
     return np.memmap(path, array.dtype, "c", shape=array.shape)  # PyTorch wants what it reads to be writable

@@ -86,12 +86,11 @@ def read_stack(file: Path) -> tuple[Array, Spacing | None]:
     with _opened_stack(file) as tif:
         order, shape = _arrangement(tif)
         pages = [_pixels(series) for series in tif.series]
-        spacing = _spacing(tif)
-    if len({page.shape for page in pages}) > 1:
-        shapes = " and ".join(str(page.shape) for page in pages[:2])
-        raise ValueError(f"{file} holds images of different shapes, such as {shapes}; all slices must be alike")
-    array: Array = np.stack(pages) if len(pages) > 1 else pages[0]
-    return array.transpose(order).reshape(shape), spacing
+        if len({page.shape for page in pages}) > 1:
+            shapes = " and ".join(str(page.shape) for page in pages[:2])
+            raise ValueError(f"it holds images of different shapes, such as {shapes}; all slices must be alike")
+        array: Array = np.stack(pages) if len(pages) > 1 else pages[0]
+        return array.transpose(order).reshape(shape), _spacing(tif)
 
 
 def peek_stack(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from io import BytesIO, FileIO
+from io import BufferedIOBase, BytesIO, FileIO
 from logging import LogRecord
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
@@ -104,8 +104,7 @@ class Volume:
 
     def lies_elsewhere(self, position: Affine | None) -> bool:
         """Whether voxels of another position lie elsewhere in space, in whichever order both are stored."""
-        ours = self.position
-        return ours is not None and position is not None and not np.allclose(position, ours, atol=0.01)
+        return lie_apart(position, self.position)
 
     def with_spacing(self, spacing: Spacing) -> "Volume":
         """Return the same volume with a voxel size (Z, Y, X in mm) that a person gave.
@@ -127,6 +126,11 @@ class Volume:
     def millilitres(self, voxels: int) -> float | None:
         """Volume of a number of voxels in mL, None while the spacing is unknown."""
         return None if self.spacing is None else voxels * float(np.prod(self.spacing)) / 1000
+
+
+def lie_apart(one: Affine | None, other: Affine | None) -> bool:
+    """Whether voxels of two positions lie elsewhere in space; not where one of them is unknown."""
+    return one is not None and other is not None and not np.allclose(one, other, atol=0.01)
 
 
 def read_volume(case: Case) -> Volume:
@@ -312,7 +316,7 @@ def _reading_nifti(file: Path) -> Iterator[None]:
         imageglobals.logger.removeFilter(is_printed)
 
 
-def _nifti_image(stream: IO[bytes]) -> Any:
+def _nifti_image(stream: BufferedIOBase) -> Any:
     """Image whose voxels are not read yet."""
     start = stream.read(348)
     if len(start) < 348:
@@ -347,7 +351,7 @@ def peek_nifti(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with _reading_nifti(file), file.open("rb") as stored:
         is_packed = stored.read(2) == _GZIP
         stored.seek(0)
-        image = _nifti_image(cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if is_packed else stored)
+        image = _nifti_image(gzip.GzipFile(fileobj=stored) if is_packed else stored)
         return _nifti_shape(image), _decoded_type(image)
 
 
