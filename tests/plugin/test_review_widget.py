@@ -252,6 +252,15 @@ def test_the_case_may_come_after_the_tab(viewer, open_tab, add_layers, data, rea
     assert tab.layer in viewer.layers
 
 
+def test_a_renamed_image_is_offered_by_its_new_name(viewer, open_tab):
+    image = viewer.add_image(np.zeros((4, 8, 8)), name="mine")
+    tab = open_tab(viewer)
+    image.name = "yours"
+
+    assert tab.case.currentText() == "yours"
+    assert tab.case.source.layers == (image,)
+
+
 def test_plain_images_need_a_place_first(viewer, open_tab, ready, tmp_path, qtbot, settle):
     viewer.add_image(np.random.default_rng(0).random((4, 32, 32)), name="mine")
     tab = open_tab(viewer)
