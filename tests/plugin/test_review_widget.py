@@ -36,6 +36,7 @@ from napari_brainseg.plugin.opened_case import edited_masks
 from napari_brainseg.plugin.result_layer import ResultLayer
 from napari_brainseg.plugin.review_form import ACCEPT, ACCEPT_ALL, CORRECT, GO_ON, UNFLAG, WITHDRAW, WITHDRAW_ALL
 from napari_brainseg.plugin.review_widget import ReviewWidget
+from napari_brainseg.plugin.sources import Source
 
 OpenTab = Callable[..., ReviewWidget]
 
@@ -259,6 +260,37 @@ def test_a_renamed_image_is_offered_by_its_new_name(viewer, open_tab):
 
     assert tab.case.currentText() == "yours"
     assert tab.case.source.layers == (image,)
+
+
+def test_once_the_voxel_size_is_set_it_still_begins_with_the_manual_mask(
+    viewer, case, open_tab, ready, open_segment_tab
+):
+    tab = open_tab(viewer)
+    ready(tab)
+    open_segment_tab(viewer).spacing_button.native.click()
+    tab.correct()
+
+    assert tab.volume.spacing == (1, 1, 1)
+    assert tab.layer.data.any()
+    assert np.array_equal(tab.layer.data, case[-1].data)
+
+
+def test_a_plain_image_is_read_once_there_is_a_place_and_not_by_the_window(
+    viewer, open_tab, ready, tmp_path, monkeypatch
+):
+    readers = []
+    volume = Source.volume
+    monkeypatch.setattr(Source, "volume", lambda source: readers.append(threading.current_thread()) or volume(source))
+    tab = open_tab(viewer)
+    viewer.add_image(np.random.default_rng(0).random((4, 32, 32)), name="mine")
+    assert readers == []
+
+    tab.place.choose(tmp_path / "kept")
+    ready(tab)
+    tab.correct()
+    assert tab.layer.data.shape == (4, 32, 32)
+    assert len(readers) == 1
+    assert readers[0] is not threading.main_thread()
 
 
 def test_plain_images_need_a_place_first(viewer, open_tab, ready, tmp_path, qtbot, settle):
@@ -900,6 +932,7 @@ from qtpy.QtCore import QTimer
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.plugin.layers import case_layers
 from napari_brainseg.plugin.review_widget import ReviewWidget
+from napari_brainseg.plugin.sources import Source
 from napari.layers import Layer
 
 viewer = napari.Viewer()

@@ -136,11 +136,12 @@ class CorrectionLayer:
         """Whether the layer is still in the viewer."""
         return self.layer in self._viewer.layers
 
-    @property
-    def lacks_prediction(self) -> bool:
-        """Whether some slices that nobody has reviewed come from no prediction, though the corrected ones do."""
+    def describe_lack(self) -> str:
+        """Say that slices which are not reviewed are not what they were when correcting began; empty if they are."""
         unpredicted = any(not sha and self.state(z) == "auto" for z, sha in enumerate(self.models))
-        return unpredicted and was_predicted(self.corrections.ledger)
+        if not (unpredicted and was_predicted(self.corrections.ledger)):
+            return ""
+        return f"Slices that nobody has reviewed hold {self.start} now. Segment to fill them from a prediction."
 
     def is_of(self, images: Image) -> bool:
         """Whether it corrects these images, or others of the same case."""
