@@ -19,6 +19,7 @@ def test_slices_with_tumour_in_or_beside_them_are_to_be_reviewed_and_edited_ones
     states[3], states[4], states[7] = "accepted", "flagged", "edited"
     assert to_review(states, mask) == [2, 7]
     assert to_review(states, mask, [6, 4, 1]) == [6, 1]
+    assert to_review(states, mask, [6, 8, 99]) == [6]
 
 
 @pytest.mark.parametrize(

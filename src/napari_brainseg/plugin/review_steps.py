@@ -31,10 +31,10 @@ def to_review(states: Sequence[ReviewState], mask: Mask, order: Sequence[int] = 
     mask : ndarray
         (Z, Y, X), above 0 is tumour.
     order : sequence of int
-        Positions along Z.
+        Positions along Z; those that the case does not have are left out, for a queue may be older than it.
     """
     if order:
-        return [z for z in order if states[z] not in DONE]
+        return [z for z in order if z < len(states) and states[z] not in DONE]
     tumour = mask.any(axis=(1, 2))
     near = np.convolve(tumour, np.ones(3), "same")
     return [z for z, state in enumerate(states) if state not in DONE and (near[z] or state == "edited")]
