@@ -736,6 +736,23 @@ def test_another_threshold_fills_only_what_nobody_has_touched(viewer, tab, settl
     assert np.array_equal(tab.layer.data, before)
 
 
+def test_an_accepted_slice_that_could_not_be_saved_yet_is_left_alone(
+    viewer, tab, settle, predicted, full_disk, segment_again, qtbot, workspace, volume
+):
+    viewer.dims.set_current_step(0, 2)
+    tab.accept()
+    qtbot.waitUntil(lambda: bool(tab.error_line.text()), timeout=5000)
+    accepted = np.array(tab.layer.data[2])
+    segment_again(tab, predicted)
+    full_disk[0] = False
+    tab.again_button.click()
+    settle(tab)
+
+    assert np.array_equal(tab.layer.data[2], accepted)
+    assert np.array_equal(on_disk(workspace, volume).planes[2], accepted)
+    assert on_disk(workspace, volume).state(2) == "accepted"
+
+
 @pytest.mark.parametrize("answer", ["Yes", "No"])
 def test_edited_slices_are_replaced_only_if_a_person_says_so(
     viewer, tab, settle, predicted, segment_again, workspace, volume, monkeypatch, answer
