@@ -571,6 +571,19 @@ def test_accepting_the_volume_leaves_flagged_slices(viewer, tab, settle, workspa
     assert on_disk(workspace, volume).ledger.count("accepted") == 0
 
 
+def test_all_slices_of_a_queue_are_not_all_slices(viewer, tab, settle):
+    tab.set_order([2])
+    viewer.dims.set_current_step(0, 2)
+    tab.accept()
+    settle(tab)
+    assert tab.done_line.text() == tab.next_button.toolTip() == "All queued slices are reviewed."
+    assert tab.case_button.isHidden()
+
+    tab.accept_volume()
+    settle(tab)
+    assert tab.done_line.text() == tab.next_button.toolTip() == "All slices are reviewed."
+
+
 def test_next_goes_through_the_tumour_and_its_neighbours_and_back(viewer, tab, settle):
     viewer.dims.set_current_step(0, 4)
     tab.next_button.click()

@@ -269,10 +269,11 @@ class ReviewWidget(ReviewForm):
         self.strip.mark(z)
         seconds = self.session.clock.seconds.get(z, 0.0)
         self.slice_line.setText(describe_slice(self.volume.slice_numbers[z], self.corrections.review(z), seconds))
-        waiting = self.session.waiting(self.order)
-        why_no_step = None
+        waiting, all_waiting = self.session.waiting(self.order), self.session.waiting(())
+        queued = "" if set(all_waiting) <= set(waiting) else "queued "
+        why_no_step, all_done = None, f"All {queued}slices are reviewed."
         if not set(waiting) - {z}:
-            why_no_step = "This is the last slice to review." if waiting else "All slices are reviewed."
+            why_no_step = f"This is the last {queued}slice to review." if waiting else all_done
         self.allow_actions(
             accepted=states[z] == "accepted",
             flagged=states[z] == "flagged",
@@ -281,9 +282,9 @@ class ReviewWidget(ReviewForm):
             why_not_all=self.session.correction.describe_lack(),
         )
         is_done = not waiting and any(state != "auto" for state in states)
-        self.case_button.setVisible(is_done and self._cases() is not None)
+        self.case_button.setVisible(is_done and not queued and self._cases() is not None)
         if is_done and not self.done_line.text():
-            self.say("All slices are reviewed.")
+            self.say(all_done)
 
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
