@@ -520,6 +520,19 @@ def test_of_two_cases_the_one_whose_layer_is_selected_is_saved(viewer, tab, tiny
     assert (tab.layer, tab.volume.name) == (anna, "anna")
 
 
+def test_further_images_and_another_order_of_the_layers_leave_the_correction_and_its_undo(viewer, tab, case):
+    session, before = tab.session, np.array(tab.layer.data)
+    stroke(tab.layer, 2)
+    viewer.add_image(np.zeros((64, 64)), name="screenshot")
+    viewer.layers.move(0, 2)
+    viewer.layers.remove(case[0])
+
+    assert tab.session is session
+    assert tab.case.currentText() == tab.volume.name == "bert"
+    tab.layer.undo()
+    assert np.array_equal(tab.layer.data, before)
+
+
 # what is said of slices
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class CaseChoice(QComboBox):
     """Offers the cases and plain images of a viewer; what is new is taken, else the choice stays while it exists.
 
+    A person who is correcting looks at further images, too: then only a new case is taken.
+
     Parameters
     ----------
     viewer : ViewerModel
@@ -27,6 +29,8 @@ class CaseChoice(QComboBox):
 
     def __init__(self, viewer: "ViewerModel") -> None:
         super().__init__()
+        self.is_correcting = False
+        """Whether what is chosen is being corrected."""
         self._viewer = viewer
         self._sources: dict[str, Source] = {}
         self.setToolTip("The case or image layer to correct.")
@@ -43,6 +47,11 @@ class CaseChoice(QComboBox):
     def source(self) -> Source | None:
         """What is chosen."""
         return self._sources.get(self.currentText())
+
+    @property
+    def layers(self) -> tuple[Image, ...]:
+        """All layers that are chosen."""
+        return self.source.layers if self.source else ()
 
     def choose(self, images: Image) -> None:
         """Choose the case that these images belong to."""
@@ -65,7 +74,9 @@ class CaseChoice(QComboBox):
 
     def _offer(self, _: Any = None) -> None:
         before, self._sources = self._sources, named_sources(self._viewer.layers)
-        chosen = next_choice(before, self._sources, self.currentText()) if self._sources else NO_IMAGES
+        chosen = NO_IMAGES
+        if self._sources:
+            chosen = next_choice(before, self._sources, self.currentText(), stays=self.is_correcting)
         was_blocked = self.blockSignals(True)
         self.clear()
         self.addItems(list(self._sources) or [NO_IMAGES])

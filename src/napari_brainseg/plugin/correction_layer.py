@@ -147,7 +147,7 @@ class CorrectionLayer:
 
     def is_of(self, images: Image) -> bool:
         """Whether it corrects these images, or others of the same case."""
-        return self.images is images or (volume_of(images) is not None and volume_of(images) is volume_of(self.images))
+        return self.images is images or (volume_of(images) is not None and volume_of(images) is volume_of(self.layer))
 
     def take_brush(self) -> None:
         """Let the next stroke go into this layer."""

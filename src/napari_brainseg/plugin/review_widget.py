@@ -124,10 +124,11 @@ class ReviewWidget(ReviewForm):
         return states_of(self.corrections) if self.corrections else ()
 
     def _case_chosen(self) -> None:
-        source = self.case.source
-        images = source.layers[0] if source else None
-        is_gone = self.session is not None and not self.session.correction.is_shown
-        if is_gone or images is not self.chosen.images:
+        layers, correction = self.case.layers, self.session.correction if self.session else None
+        images = self.chosen.images if self.chosen.images in layers else next(iter(layers), None)
+        if correction and correction.is_shown and any(map(correction.is_of, layers)):
+            self.chosen.images = images
+        elif correction or images is not self.chosen.images:
             self._leave()
             self.order = ()
             if left := self.chosen.turn_to(images):
@@ -142,6 +143,7 @@ class ReviewWidget(ReviewForm):
             self.choose(correction.images)
 
     def _adopt(self, correction: CorrectionLayer) -> None:
+        self.case.is_correcting = True
         self.restore_menu.correction = self.fill_box.correction = correction
         self.session = ReviewSession(self.viewer, correction, lambda: self.reviewer.text().strip(), self)
         self.session.clock.ticked.connect(self._show_slice)
@@ -160,7 +162,7 @@ class ReviewWidget(ReviewForm):
             if not self.session.stop():
                 show_error(f"The last corrections of {self.session.correction.volume.name} could not be saved in time.")
             self.tools.set_layer(None)
-        self.session = None
+        self.session, self.case.is_correcting = None, False
         self.restore_menu.correction = self.fill_box.correction = None
         self.say("")
         self.say_error("")
