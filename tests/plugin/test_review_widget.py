@@ -13,7 +13,7 @@ import pytest
 from napari.layers import Labels, Layer
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QMainWindow, QMessageBox
 
 from napari_brainseg.core import corrections as corrections_module
 from napari_brainseg.core.cases import find_cases
@@ -932,6 +932,29 @@ def test_what_could_not_be_saved_is_asked_about(viewer, tab, full_disk, monkeypa
     finally:
         cases.close()
     assert questions[0].startswith("bert correction was edited")
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_before_a_window_closes_on_what_could_not_be_saved_it_is_asked(tab, full_disk, monkeypatch, qtbot, answer):
+    questions = []
+    monkeypatch.setattr(
+        QMessageBox,
+        "question",
+        lambda *words: questions.append(words[2]) or getattr(QMessageBox.StandardButton, answer),
+    )
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    window.setCentralWidget(tab)
+    window.show()
+    stroke(tab.layer, 2)
+    stroke(tab.layer, 4)
+
+    assert window.close() == (answer == "Yes")
+    assert questions[0].startswith("Close anyway? Slices 3, 5 of bert could not be saved: ")
+    assert "no space left on device" in questions[0].lower()
+    full_disk[0] = False
+    window.close()
+    assert len(questions) == 1
 
 
 def test_keys_width_and_a_window_that_closes(make_napari_viewer, add_layers, predict, data, qtbot, workspace, volume):

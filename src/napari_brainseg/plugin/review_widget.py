@@ -9,7 +9,7 @@ from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QMessageBox
 from superqt.utils import qthrottled
 
 from ..core.corrections import Corrections
@@ -177,7 +177,8 @@ class ReviewWidget(ReviewForm):
         self.saved_line.setText(f"Saved {time:%H:%M:%S}" if time else "")
         _, overtaken = outcome
         if overtaken:
-            self.say(f"{self._names(overtaken)} changed in another window: that version is kept under Restore...")
+            words = "had been changed in another window: that version is kept under Restore..."
+            self.say(f"{self.session.name(overtaken)} {words}")
         self.changed.emit()
 
     def _was_not_saved(self, error: Exception) -> None:
@@ -189,18 +190,14 @@ class ReviewWidget(ReviewForm):
         self._refresh()
 
     def _reopened(self, slices: list[int]) -> None:
-        states = {self.corrections.state(z) for z in slices} if self.corrections else set()
-        self.say(f"{self._names(slices)} {' or '.join(sorted(states))}: now to be reviewed again.")
+        assert self.session
+        states = {self.session.correction.state(z) for z in slices}
+        self.say(f"{self.session.name(slices)} had been {' or '.join(sorted(states))}: now to be reviewed again.")
 
     def _merged(self, slices: Sequence[int]) -> None:
-        self.say(f"{self._names(slices)} changed in another window, and shown as it is now.")
+        assert self.session
+        self.say(f"{self.session.name(slices)} had been changed in another window, and shown as it is now.")
         self.changed.emit()
-
-    def _names(self, slices: Sequence[int]) -> str:
-        assert self.volume
-        numbers = [str(self.volume.slice_numbers[z]) for z in slices]
-        shown = ", ".join(numbers[:6]) + (", ..." if len(numbers) > 6 else "")
-        return f"Slice {shown} had been" if len(numbers) == 1 else f"Slices {shown} had been"
 
     # what a person says of a slice
 
@@ -216,7 +213,8 @@ class ReviewWidget(ReviewForm):
         """Accept all slices that are not flagged, or withdraw that if all are."""
         if self.session:
             flagged = self.session.accept_volume()
-            self.say(f"{self._names(flagged)} flagged and stay{'s' * (len(flagged) == 1)} so." if flagged else "")
+            words = f"had been flagged and stay{'s' * (len(flagged) == 1)} so."
+            self.say(f"{self.session.name(flagged)} {words}" if flagged else "")
 
     def step(self, direction: int) -> None:
         """Go to the next slice that is to be reviewed (1), or to the one before (-1)."""
@@ -322,10 +320,17 @@ class ReviewWidget(ReviewForm):
             self.rounds.refresh()
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
-        """Save before the window closes."""
-        if event.type() == QEvent.Type.Close:
-            self._flush()
+        """Save before the window closes, and let it stay open where that fails and the person says so."""
+        if event.type() == QEvent.Type.Close and not self._may_close():
+            event.ignore()
+            return True
         return False
+
+    def _may_close(self) -> bool:
+        if not self.session or not (lost := self.session.save()):
+            return True
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        return bool(QMessageBox.question(self, "Corrections", f"Close anyway? {lost}", yes | no, no) == yes)
 
     def _try_again(self) -> None:
         if self.session:
