@@ -22,6 +22,7 @@ from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.ledgers import read_ledger
 from napari_brainseg.core.masks import read_slice_mask
 from napari_brainseg.core.phantom import make_phantom
+from napari_brainseg.core.queues import QueueItem
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
@@ -557,6 +558,27 @@ def test_accepting_flagging_and_withdrawing(viewer, tab, settle, workspace, volu
     assert tab.flag_button.text() == UNFLAG
 
 
+def test_only_a_slice_in_view_is_accepted_or_flagged(viewer, tab, settle, workspace, volume, qtbot):
+    settle(tab)
+    for layer in filter(lambda layer: isinstance(layer, Labels), viewer.layers):
+        layer.contour = 0  # which napari would warn of in 3D
+    buttons = tab.accept_button, tab.flag_button, tab.next_button, tab.back_button, tab.restore_button
+    for change in ({"ndisplay": 3}, {"order": (1, 0, 2)}):
+        former = {name: getattr(viewer.dims, name) for name in change}
+        viewer.dims.update(change)
+        qtbot.waitUntil(lambda: not any(button.isEnabled() for button in buttons))
+        assert {button.toolTip() for button in buttons} == {tab.slice_line.text()}
+        assert tab.slice_line.text() == "Go back to the view of slices along Z first."
+        in_view = viewer.dims.current_step
+        for act in (tab.accept, tab.flag, lambda: tab.step(1)):
+            act()
+        assert viewer.dims.current_step == in_view
+        viewer.dims.update(former)
+        qtbot.waitUntil(lambda: all(button.isEnabled() for button in buttons))
+    settle(tab)
+    assert on_disk(workspace, volume).ledger.slices == {}
+
+
 def test_painting_in_an_accepted_slice_makes_it_edited_again(viewer, tab, settle, workspace, volume):
     viewer.dims.set_current_step(0, 2)
     tab.accept()
@@ -585,7 +607,8 @@ def test_accepting_the_volume_leaves_flagged_slices(viewer, tab, settle, workspa
 
 
 def test_all_slices_of_a_queue_are_not_all_slices(viewer, tab, settle):
-    tab.set_order([2])
+    tab.queue.items = [QueueItem(case="bert", slice_number=3, z=2, score=1, reasons=())]
+    tab.changed.emit()
     viewer.dims.set_current_step(0, 2)
     tab.accept()
     settle(tab)

@@ -63,6 +63,22 @@ def next_slice(waiting: Sequence[int], order: Sequence[int], here: int, step: in
     return (min if step > 0 else max)(others, key=places.__getitem__)
 
 
+def describe_end(waiting: Sequence[int], left: Sequence[int], here: int) -> str:
+    """Say why there is no slice to go to; empty if there is one.
+
+    Parameters
+    ----------
+    waiting, left : sequence of int
+        What is to be reviewed: what `next_slice` goes through, and all.
+    here : int
+        The slice in view.
+    """
+    if set(waiting) - {here}:
+        return ""
+    queued = "" if set(left) <= set(waiting) else "queued "
+    return f"This is the last {queued}slice to review." if waiting else f"All {queued}slices are reviewed."
+
+
 def describe_slice(number: int, review: SliceReview, seconds: float) -> str:
     """One line on a slice: state, how much of it was changed, how long it took."""
     parts = [f"Slice {number}: {WORDS[review.state]}"]

@@ -26,8 +26,8 @@ from .review_form import CORRECT, GO_ON, ReviewForm
 from .review_queue import ReviewQueue
 from .review_rounds import ReviewRounds
 from .review_session import ReviewSession
-from .review_steps import describe_case, describe_saved, describe_slice, next_slice, states_of
-from .slice_view import go_to_slice, slice_in_view
+from .review_steps import describe_case, describe_end, describe_saved, describe_slice, next_slice, states_of
+from .slice_view import go_to_slice, slice_in_view, why_not_in_view
 from .tabs import find_tab, is_closing, without_proxy
 from .viewer_keys import ViewerKeys
 
@@ -218,13 +218,13 @@ class ReviewWidget(ReviewForm):
 
     def step(self, direction: int) -> None:
         """Go to the next slice that is to be reviewed (1), or to the one before (-1)."""
-        if self.session:
+        if self.session and not why_not_in_view(self.viewer, self.layer):
             z = next_slice(self.session.waiting(self.order), self.order, self.slice_in_view(), direction)
             if z is not None:
                 self.go_to(z)
 
     def _toggle(self, state: ReviewState) -> None:
-        if self.session:
+        if self.session and not why_not_in_view(self.viewer, self.layer):
             self.say("")
             self.session.toggle(state)
 
@@ -266,25 +266,25 @@ class ReviewWidget(ReviewForm):
         if not (self.session and self.corrections and self.volume):
             return
         z, states = self.slice_in_view(), self.states()
+        why_no_slice = why_not_in_view(self.viewer, self.layer)
         self.strip.mark(z)
         seconds = self.session.clock.seconds.get(z, 0.0)
-        self.slice_line.setText(describe_slice(self.volume.slice_numbers[z], self.corrections.review(z), seconds))
-        waiting, all_waiting = self.session.waiting(self.order), self.session.waiting(())
-        queued = "" if set(all_waiting) <= set(waiting) else "queued "
-        why_no_step, all_done = None, f"All {queued}slices are reviewed."
-        if not set(waiting) - {z}:
-            why_no_step = f"This is the last {queued}slice to review." if waiting else all_done
+        words = describe_slice(self.volume.slice_numbers[z], self.corrections.review(z), seconds)
+        self.slice_line.setText(why_no_slice or words)
+        waiting, left = self.session.waiting(self.order), self.session.waiting(())
+        why_no_step = describe_end(waiting, left, z)
         self.allow_actions(
             accepted=states[z] == "accepted",
             flagged=states[z] == "flagged",
             all_accepted="accepted" in states and not {"auto", "edited"} & set(states),
+            why_no_slice=why_no_slice,
             why_no_step=why_no_step,
             why_not_all=self.session.correction.describe_lack(),
         )
         is_done = not waiting and any(state != "auto" for state in states)
-        self.case_button.setVisible(is_done and not queued and self._cases() is not None)
+        self.case_button.setVisible(is_done and not left and self._cases() is not None)
         if is_done and not self.done_line.text():
-            self.say(all_done)
+            self.say(why_no_step)
 
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
@@ -358,7 +358,8 @@ class ReviewWidget(ReviewForm):
         self.fill_box.replaced.connect(self._give_tools)
         self.fill_box.replaced.connect(self.changed)
         self.restore_menu.said.connect(self.say)
-        self._signals = (self.viewer.dims.events.current_step, self.viewer.layers.selection.events.active)
+        dims = self.viewer.dims.events
+        self._signals = (dims.current_step, dims.ndisplay, dims.order, self.viewer.layers.selection.events.active)
         for signal in self._signals:
             signal.connect(self._refresh)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
