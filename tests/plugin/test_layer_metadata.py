@@ -46,3 +46,11 @@ def test_an_undone_edit_is_none(manual):
 
     manual.undo()
     assert not is_edited(manual)
+
+
+def test_another_label_in_the_same_voxels_is_no_edit_for_masks_are_saved_without(manual):
+    manual.data[0, :2] = 2
+    assert not is_edited(manual)
+
+    manual.data[0, :2] = 0
+    assert is_edited(manual)

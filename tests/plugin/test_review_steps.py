@@ -7,7 +7,7 @@ import pytest
 
 from napari_brainseg.core.durations import in_full, moment
 from napari_brainseg.core.ledgers import CaseLedger, SliceReview
-from napari_brainseg.plugin.review_steps import describe_case, describe_slice, next_slice, to_review
+from napari_brainseg.plugin.review_steps import describe_case, describe_end, describe_slice, next_slice, to_review
 
 
 def test_slices_with_tumour_in_or_beside_them_are_to_be_reviewed_and_edited_ones():
@@ -19,6 +19,7 @@ def test_slices_with_tumour_in_or_beside_them_are_to_be_reviewed_and_edited_ones
     states[3], states[4], states[7] = "accepted", "flagged", "edited"
     assert to_review(states, mask) == [2, 7]
     assert to_review(states, mask, [6, 4, 1]) == [6, 1]
+    assert to_review(states, mask, [6, 8, 99]) == [6]
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,20 @@ def test_slices_with_tumour_in_or_beside_them_are_to_be_reviewed_and_edited_ones
 )
 def test_on_and_back_go_round(waiting, order, here, step, expected):
     assert next_slice(waiting, order, here, step) == expected
+
+
+@pytest.mark.parametrize(
+    ("waiting", "left", "words"),
+    [
+        ([2, 5], [2, 5], ""),
+        ([5], [5], "This is the last slice to review."),
+        ([5], [2, 5], "This is the last queued slice to review."),
+        ([], [2], "All queued slices are reviewed."),
+        ([], [], "All slices are reviewed."),
+    ],
+)
+def test_the_end_of_a_queue_is_not_that_of_the_case(waiting, left, words):
+    assert describe_end(waiting, left, 5) == words
 
 
 def test_a_slice_and_a_case_in_words():

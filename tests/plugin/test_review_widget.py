@@ -13,7 +13,7 @@ import pytest
 from napari.layers import Labels, Layer
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QMainWindow, QMessageBox
 
 from napari_brainseg.core import corrections as corrections_module
 from napari_brainseg.core.cases import find_cases
@@ -22,6 +22,7 @@ from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.ledgers import read_ledger
 from napari_brainseg.core.masks import read_slice_mask
 from napari_brainseg.core.phantom import make_phantom
+from napari_brainseg.core.queues import QueueItem
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
@@ -36,6 +37,7 @@ from napari_brainseg.plugin.opened_case import edited_masks
 from napari_brainseg.plugin.result_layer import ResultLayer
 from napari_brainseg.plugin.review_form import ACCEPT, ACCEPT_ALL, CORRECT, GO_ON, UNFLAG, WITHDRAW, WITHDRAW_ALL
 from napari_brainseg.plugin.review_widget import ReviewWidget
+from napari_brainseg.plugin.sources import Source
 
 OpenTab = Callable[..., ReviewWidget]
 
@@ -250,6 +252,46 @@ def test_the_case_may_come_after_the_tab(viewer, open_tab, add_layers, data, rea
 
     assert tab.volume.name == "bert"
     assert tab.layer in viewer.layers
+
+
+def test_a_renamed_image_is_offered_by_its_new_name(viewer, open_tab):
+    image = viewer.add_image(np.zeros((4, 8, 8)), name="mine")
+    tab = open_tab(viewer)
+    image.name = "yours"
+
+    assert tab.case.currentText() == "yours"
+    assert tab.case.source.layers == (image,)
+
+
+def test_once_the_voxel_size_is_set_it_still_begins_with_the_manual_mask(
+    viewer, case, open_tab, ready, open_segment_tab
+):
+    tab = open_tab(viewer)
+    ready(tab)
+    open_segment_tab(viewer).spacing_button.native.click()
+    tab.correct()
+
+    assert tab.volume.spacing == (1, 1, 1)
+    assert tab.layer.data.any()
+    assert np.array_equal(tab.layer.data, case[-1].data)
+
+
+def test_a_plain_image_is_read_once_there_is_a_place_and_not_by_the_window(
+    viewer, open_tab, ready, tmp_path, monkeypatch
+):
+    readers = []
+    volume = Source.volume
+    monkeypatch.setattr(Source, "volume", lambda source: readers.append(threading.current_thread()) or volume(source))
+    tab = open_tab(viewer)
+    viewer.add_image(np.random.default_rng(0).random((4, 32, 32)), name="mine")
+    assert readers == []
+
+    tab.place.choose(tmp_path / "kept")
+    ready(tab)
+    tab.correct()
+    assert tab.layer.data.shape == (4, 32, 32)
+    assert len(readers) == 1
+    assert readers[0] is not threading.main_thread()
 
 
 def test_plain_images_need_a_place_first(viewer, open_tab, ready, tmp_path, qtbot, settle):
@@ -479,6 +521,19 @@ def test_of_two_cases_the_one_whose_layer_is_selected_is_saved(viewer, tab, tiny
     assert (tab.layer, tab.volume.name) == (anna, "anna")
 
 
+def test_further_images_and_another_order_of_the_layers_leave_the_correction_and_its_undo(viewer, tab, case):
+    session, before = tab.session, np.array(tab.layer.data)
+    stroke(tab.layer, 2)
+    viewer.add_image(np.zeros((64, 64)), name="screenshot")
+    viewer.layers.move(0, 2)
+    viewer.layers.remove(case[0])
+
+    assert tab.session is session
+    assert tab.case.currentText() == tab.volume.name == "bert"
+    tab.layer.undo()
+    assert np.array_equal(tab.layer.data, before)
+
+
 # what is said of slices
 
 
@@ -501,6 +556,27 @@ def test_accepting_flagging_and_withdrawing(viewer, tab, settle, workspace, volu
     settle(tab)
     assert on_disk(workspace, volume).state(2) == "flagged"
     assert tab.flag_button.text() == UNFLAG
+
+
+def test_only_a_slice_in_view_is_accepted_or_flagged(viewer, tab, settle, workspace, volume, qtbot):
+    settle(tab)
+    for layer in filter(lambda layer: isinstance(layer, Labels), viewer.layers):
+        layer.contour = 0  # which napari would warn of in 3D
+    buttons = tab.accept_button, tab.flag_button, tab.next_button, tab.back_button, tab.restore_button
+    for change in ({"ndisplay": 3}, {"order": (1, 0, 2)}):
+        former = {name: getattr(viewer.dims, name) for name in change}
+        viewer.dims.update(change)
+        qtbot.waitUntil(lambda: not any(button.isEnabled() for button in buttons))
+        assert {button.toolTip() for button in buttons} == {tab.slice_line.text()}
+        assert tab.slice_line.text() == "Go back to the view of slices along Z first."
+        in_view = viewer.dims.current_step
+        for act in (tab.accept, tab.flag, lambda: tab.step(1)):
+            act()
+        assert viewer.dims.current_step == in_view
+        viewer.dims.update(former)
+        qtbot.waitUntil(lambda: all(button.isEnabled() for button in buttons))
+    settle(tab)
+    assert on_disk(workspace, volume).ledger.slices == {}
 
 
 def test_painting_in_an_accepted_slice_makes_it_edited_again(viewer, tab, settle, workspace, volume):
@@ -528,6 +604,20 @@ def test_accepting_the_volume_leaves_flagged_slices(viewer, tab, settle, workspa
     settle(tab)
     assert tab.volume_button.text() == ACCEPT_ALL
     assert on_disk(workspace, volume).ledger.count("accepted") == 0
+
+
+def test_all_slices_of_a_queue_are_not_all_slices(viewer, tab, settle):
+    tab.queue.items = [QueueItem(case="bert", slice_number=3, z=2, score=1, reasons=())]
+    tab.changed.emit()
+    viewer.dims.set_current_step(0, 2)
+    tab.accept()
+    settle(tab)
+    assert tab.done_line.text() == tab.next_button.toolTip() == "All queued slices are reviewed."
+    assert tab.case_button.isHidden()
+
+    tab.accept_volume()
+    settle(tab)
+    assert tab.done_line.text() == tab.next_button.toolTip() == "All slices are reviewed."
 
 
 def test_next_goes_through_the_tumour_and_its_neighbours_and_back(viewer, tab, settle):
@@ -695,6 +785,23 @@ def test_another_threshold_fills_only_what_nobody_has_touched(viewer, tab, settl
     assert np.array_equal(tab.layer.data, before)
 
 
+def test_an_accepted_slice_that_could_not_be_saved_yet_is_left_alone(
+    viewer, tab, settle, predicted, full_disk, segment_again, qtbot, workspace, volume
+):
+    viewer.dims.set_current_step(0, 2)
+    tab.accept()
+    qtbot.waitUntil(lambda: bool(tab.error_line.text()), timeout=5000)
+    accepted = np.array(tab.layer.data[2])
+    segment_again(tab, predicted)
+    full_disk[0] = False
+    tab.again_button.click()
+    settle(tab)
+
+    assert np.array_equal(tab.layer.data[2], accepted)
+    assert np.array_equal(on_disk(workspace, volume).planes[2], accepted)
+    assert on_disk(workspace, volume).state(2) == "accepted"
+
+
 @pytest.mark.parametrize("answer", ["Yes", "No"])
 def test_edited_slices_are_replaced_only_if_a_person_says_so(
     viewer, tab, settle, predicted, segment_again, workspace, volume, monkeypatch, answer
@@ -850,6 +957,29 @@ def test_what_could_not_be_saved_is_asked_about(viewer, tab, full_disk, monkeypa
     assert questions[0].startswith("bert correction was edited")
 
 
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_before_a_window_closes_on_what_could_not_be_saved_it_is_asked(tab, full_disk, monkeypatch, qtbot, answer):
+    questions = []
+    monkeypatch.setattr(
+        QMessageBox,
+        "question",
+        lambda *words: questions.append(words[2]) or getattr(QMessageBox.StandardButton, answer),
+    )
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    window.setCentralWidget(tab)
+    window.show()
+    stroke(tab.layer, 2)
+    stroke(tab.layer, 4)
+
+    assert window.close() == (answer == "Yes")
+    assert questions[0].startswith("Close anyway? Slices 3, 5 of bert could not be saved: ")
+    assert "no space left on device" in questions[0].lower()
+    full_disk[0] = False
+    window.close()
+    assert len(questions) == 1
+
+
 def test_keys_width_and_a_window_that_closes(make_napari_viewer, add_layers, predict, data, qtbot, workspace, volume):
     viewer = make_napari_viewer(show=True)
     case = add_layers(viewer, data / "bert")
@@ -891,6 +1021,7 @@ from qtpy.QtCore import QTimer
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.plugin.layers import case_layers
 from napari_brainseg.plugin.review_widget import ReviewWidget
+from napari_brainseg.plugin.sources import Source
 from napari.layers import Layer
 
 viewer = napari.Viewer()

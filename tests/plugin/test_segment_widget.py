@@ -453,6 +453,16 @@ def test_stop_keeps_the_slices_that_are_done(tab, viewer, half_done, finish, exp
     assert (tab.run_button.text, tab.run_button.enabled, tab.slice_button.enabled) == (RUN, True, True)
 
 
+def test_this_slice_needs_one_in_view(tab, viewer):
+    viewer.dims.ndisplay = 3
+    assert tab.run_button.enabled
+    assert not tab.slice_button.enabled
+    assert tab.slice_button.native.toolTip() == "Go back to the view of slices along Z first."
+
+    viewer.dims.ndisplay = 2
+    assert tab.slice_button.enabled
+
+
 def test_stop_before_the_first_slice_leaves_the_former_result(segmented, monkeypatch, finish, expected):
     layer = segmented.result.layer
     ready = threading.Event()

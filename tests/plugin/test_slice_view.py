@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_brainseg.plugin.slice_view import go_to_slice, slice_in_view, why_apart
+from napari_brainseg.plugin.slice_view import go_to_slice, slice_in_view, why_apart, why_not_in_view
 
 MASK = np.zeros((4, 8, 8), np.uint8)
 PLACE = {"scale": (5, 1, 1), "translate": (100, 0, 0)}
@@ -44,6 +44,18 @@ def test_a_flat_layer_and_none_have_one_slice(viewer):
     for layer in (flat, None):
         go_to_slice(viewer, layer, 2)
         assert slice_in_view(viewer, layer) == 0
+
+
+def test_a_slice_is_in_view_only_where_the_viewer_goes_along_z(viewer):
+    layer, flat = viewer.add_labels(MASK), viewer.add_labels(MASK[0])
+    assert why_not_in_view(viewer, layer) == why_not_in_view(viewer, flat) == why_not_in_view(viewer, None) == ""
+
+    viewer.dims.order = (1, 0, 2)
+    assert why_not_in_view(viewer, layer) == "Go back to the view of slices along Z first."
+    assert why_not_in_view(viewer, flat) == ""
+    viewer.dims.order = (0, 1, 2)
+    viewer.dims.ndisplay = 3
+    assert why_not_in_view(viewer, layer) == "Go back to the view of slices along Z first."
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_brainseg.core.phantom import make_phantom
 from napari_brainseg.plugin.layers import image_layers
-from napari_brainseg.plugin.sources import combine_layers, find_sources, place_of
+from napari_brainseg.plugin.sources import combine_layers, find_sources, named_sources, next_choice, place_of
 
 STACK = np.arange(4 * 8 * 10, dtype=np.float32).reshape(4, 8, 10)
 
@@ -35,6 +35,18 @@ def test_every_plain_image_is_a_choice_of_its_own(case_layers):
     found = find_sources([grey(), *case_layers, rgb, flat])
 
     assert [(source.name, source.slices) for source in found] == [("grey", 4), ("anna", 6), ("rgb", 4), ("flat", 1)]
+
+
+def test_what_is_new_is_taken_else_what_was_chosen_else_the_last(case_layers):
+    one, two, three = grey("one"), grey("two"), grey("three")
+    before = named_sources([one, two])
+
+    assert next_choice(before, named_sources([one, two, three]), "one") == "three"
+    assert next_choice(before, named_sources([one, two, three]), "one", stays=True) == "one"
+    assert next_choice(before, named_sources([one, *case_layers, two]), "one", stays=True) == "anna"
+    one.name = "another"
+    assert next_choice(before, named_sources([one, two]), "one") == "another"
+    assert next_choice(before, named_sources([two]), "one") == "two"
 
 
 def test_what_is_no_image_volume_is_not_offered(tiny_volume):

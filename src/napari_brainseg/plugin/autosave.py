@@ -97,12 +97,18 @@ class Autosave(QObject):
         self._signals = (events.set_data, events.paint, events.labels_update)  # undo tells by the first alone
         for signal in self._signals:
             signal.connect(self._touched)
-        correction.flush = self.flush
+        correction.autosave = self
 
     @property
     def is_saving(self) -> bool:
         """Whether the disk is being visited now."""
         return self._job is not None
+
+    @property
+    def pending(self) -> dict[int, ReviewState | None]:
+        """Slices that are still to be saved, by position along Z, and the state they get; None as what is in them."""
+        on_the_way = {z: part.state for part in (self._job.parts if self._job else ()) for z in part.slices}
+        return on_the_way | {z: state for z, (state, _) in self._states.items()}
 
     def set_state(self, slices: Sequence[int], state: ReviewState | None) -> None:
         """Save slices as they are now as accepted, flagged or taken back; None lets what is in them decide."""
@@ -147,7 +153,7 @@ class Autosave(QObject):
     def stop(self) -> bool:
         """Save all there is and follow the layer no longer; False if something could not be saved in time."""
         is_saved = self.flush()
-        self._job = self.correction.flush = None
+        self._job = self.correction.autosave = None
         for timer in (self._soon, self._retry, self._watch):
             timer.stop()
         for signal in self._signals:

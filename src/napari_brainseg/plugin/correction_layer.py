@@ -1,6 +1,6 @@
 """The Labels layer in which a person corrects a case, and what of it is on disk already."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from .undo import write_as_one_step
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+    from .autosave import Autosave
 
 _FORMER = 8
 """Predictions that are remembered, so that undoing a fill gives a prediction and not an edit."""
@@ -81,8 +83,8 @@ def correction_of(layer: Layer) -> "CorrectionLayer | None":
 def save_corrections(layers: Collection[Layer]) -> None:
     """Save what is not saved yet before layers are taken away; it takes seconds at most."""
     for correction in filter(None, map(correction_of, layers)):
-        if correction.flush:
-            correction.flush()
+        if correction.autosave:
+            correction.autosave.flush()
 
 
 class CorrectionLayer:
@@ -119,8 +121,8 @@ class CorrectionLayer:
         mask = start.mask.copy()
         for z, plane in corrections.planes.items():
             self.saved[z] = mask[z] = plane
-        self.flush: Callable[[], object] | None = None
-        """Saves what is not saved yet; None while no tab does."""
+        self.autosave: Autosave | None = None
+        """Saves it; None while no tab does."""
         if start.layer:
             note(start.layer, original=np.array(start.layer.data))  # whose edits are ours from now on
             start.layer.visible = False
@@ -136,15 +138,16 @@ class CorrectionLayer:
         """Whether the layer is still in the viewer."""
         return self.layer in self._viewer.layers
 
-    @property
-    def lacks_prediction(self) -> bool:
-        """Whether some slices that nobody has reviewed come from no prediction, though the corrected ones do."""
+    def describe_lack(self) -> str:
+        """Say that slices which are not reviewed are not what they were when correcting began; empty if they are."""
         unpredicted = any(not sha and self.state(z) == "auto" for z, sha in enumerate(self.models))
-        return unpredicted and was_predicted(self.corrections.ledger)
+        if not (unpredicted and was_predicted(self.corrections.ledger)):
+            return ""
+        return f"Slices that nobody has reviewed hold {self.start} now. Segment to fill them from a prediction."
 
     def is_of(self, images: Image) -> bool:
         """Whether it corrects these images, or others of the same case."""
-        return self.images is images or (volume_of(images) is not None and volume_of(images) is volume_of(self.images))
+        return self.images is images or (volume_of(images) is not None and volume_of(images) is volume_of(self.layer))
 
     def take_brush(self) -> None:
         """Let the next stroke go into this layer."""
@@ -206,12 +209,10 @@ class CorrectionLayer:
             If a stroke is being drawn.
         """
         mask, predicted, sha = self.mask(), result.predicted, result.provenance.weights_sha256
-        untouched = [z for z in sorted(result.done) if self.is_untouched(z, mask)]
-        edited = [
-            z
-            for z in sorted(result.done)
-            if replace_edited and z not in untouched and self.state(z) in ("auto", "edited")
-        ]
+        pending = self.autosave.pending if self.autosave else {}
+        free = [z for z in sorted(result.done) if pending.get(z) not in ("accepted", "flagged")]
+        untouched = [z for z in free if self.is_untouched(z, mask)]
+        edited = [z for z in free if replace_edited and z not in untouched and self.state(z) in ("auto", "edited")]
         filled = sorted(untouched + edited)
         new = mask.copy()
         new[filled] = predicted[filled]

@@ -17,7 +17,7 @@ from .clicks import NextClick
 from .columns import stack, text_line
 from .layer_metadata import volume_of
 from .sentences import as_sentence
-from .slice_view import slice_in_view
+from .slice_view import slice_in_view, why_not_in_view
 from .snapping import SnappingBrush
 from .undo import write_as_one_step
 
@@ -161,16 +161,14 @@ class EditTools(QWidget):
 
     def _why_nothing(self) -> str | None:
         """Why no tool works at all, if so."""
-        layer, dims = self.layer, self.viewer.dims
+        layer = self.layer
         if layer is None:
             return "Choose a mask to correct first."
         if layer.ndim not in (2, 3):
             return f"{layer.name} has shape {layer.data.shape}; allowed are (Z, Y, X) and (Y, X)."
         if not layer.editable:
             return f"{layer.name} cannot be edited now."
-        if dims.ndisplay != 2 or (layer.ndim == 3 and dims.ndim - 3 in dims.displayed):
-            return "Go back to the view of slices along Z first."
-        return None
+        return why_not_in_view(self.viewer, layer) or None
 
     def _why_not(self) -> dict[str, str | None]:
         """Why each tool does not work in this slice, if so."""

@@ -9,7 +9,7 @@ from napari.layers import Image
 from ..core.config import CHANNELS, FLAIR
 from ..core.volumes import Volume
 from .slice_view import slice_in_view
-from .sources import Source, combine_layers, named_sources, why_left_out
+from .sources import Source, combine_layers, named_sources, next_choice, why_left_out
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -126,21 +126,12 @@ class ImagePicker:
         before, self._sources = self._sources, named_sources(self._viewer.layers)
         plain = [source.layers[0] for source in self._sources.values() if not source.is_case]
         names = [*self._sources, *([SEPARATE] if len(plain) > 1 else [])]
-        offer(self._images, names or [NO_IMAGES], self._next_choice(before, names) if names else NO_IMAGES)
+        chosen, stays = str(self._images.value), self.is_separate and SEPARATE in names
+        following = next_choice(before, self._sources, chosen, stays=stays) if names else NO_IMAGES
+        offer(self._images, names or [NO_IMAGES], following)
         for box in self._channels:
             offer(box, [(layer.name, layer) for layer in plain], box.value if box.value in plain else None)
         self._chosen()
-
-    def _next_choice(self, before: dict[str, Source], names: list[str]) -> str:
-        chosen = str(self._images.value)
-        former = {layer for source in before.values() for layer in source.layers}
-        new = [name for name, source in self._sources.items() if former.isdisjoint(source.layers)]
-        if chosen == SEPARATE and SEPARATE in names:
-            new = [name for name in new if self._sources[name].is_case]
-            return new[-1] if new else SEPARATE
-        layers = set(before[chosen].layers) if chosen in before else set()  # they may have another name by now
-        same = [name for name, source in self._sources.items() if not layers.isdisjoint(source.layers)]
-        return (new or same or list(self._sources))[-1]
 
     def _chosen(self, _: Any = None) -> None:
         self._on_change()

@@ -66,6 +66,6 @@ def role_of(layer: "Layer") -> Role | None:
 
 
 def is_edited(layer: "Layer") -> bool:
-    """Whether a mask differs from what was read, predicted or saved; what was undone does not count."""
+    """Whether a mask differs from what was read, predicted or saved; neither do labels count nor what was undone."""
     original = notes(layer.metadata).get("original")
-    return original is not None and not np.array_equal(np.asarray(layer.data), original)
+    return original is not None and not np.array_equal(np.asarray(layer.data) > 0, np.asarray(original) > 0)

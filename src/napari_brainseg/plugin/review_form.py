@@ -122,26 +122,32 @@ class ReviewForm(Column):
         self.place.allow(why_fixed if self.case.source else "Open a case first.")
 
     def allow_actions(
-        self, *, accepted: bool, flagged: bool, all_accepted: bool, why_no_step: str | None, why_not_all: str
+        self,
+        *,
+        accepted: bool,
+        flagged: bool,
+        all_accepted: bool,
+        why_no_slice: str,
+        why_no_step: str,
+        why_not_all: str,
     ) -> None:
-        """Let the buttons say what they do for this slice."""
+        """Let the buttons say what they do for this slice, and why there is none where that is so."""
         self.accept_button.setText(WITHDRAW if accepted else ACCEPT)
         self.flag_button.setText(UNFLAG if flagged else FLAG)
         self.volume_button.setText(WITHDRAW_ALL if all_accepted else ACCEPT_ALL)
         allow(self.volume_button, why_not_all, TOOLTIPS["volume"])
-        allow(self.next_button, why_no_step, TOOLTIPS["next"])
-        allow(self.back_button, why_no_step, TOOLTIPS["back"])
+        for button, action, why_not in (
+            (self.accept_button, "accept", ""),
+            (self.flag_button, "flag", ""),
+            (self.restore_button, "restore", ""),
+            (self.next_button, "next", why_no_step),
+            (self.back_button, "back", why_no_step),
+        ):
+            allow(button, why_no_slice or why_not, TOOLTIPS[action])
 
     def _lay_out(self) -> None:
         make_primary(self.correct_button)
         self.slice_line.setStyleSheet("font-weight: bold")
-        for button, tooltip in (
-            (self.accept_button, "accept"),
-            (self.flag_button, "flag"),
-            (self.volume_button, "volume"),
-            (self.restore_button, "restore"),
-        ):
-            button.setToolTip(TOOLTIPS[tooltip])
         buttons = QGridLayout()
         buttons.setSpacing(4)
         upper = self.accept_button, self.flag_button, self.back_button, self.next_button

@@ -7,6 +7,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from ..core.ledgers import ReviewState
+from ..core.words import plain
 from .autosave import Autosave
 from .correction_layer import CorrectionLayer
 from .review_clock import ReviewClock
@@ -46,6 +47,11 @@ class ReviewSession(QObject):
         """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
         return slice_in_view(self._viewer, self.layer)
 
+    def name(self, slices: Sequence[int]) -> str:
+        """What slices at positions along Z are called together, such as Slices 3, 4."""
+        numbers = [str(self.correction.volume.slice_numbers[z]) for z in slices]
+        return f"Slice{'s' * (len(numbers) > 1)} {', '.join(numbers[:6])}{', ...' * (len(numbers) > 6)}"
+
     def waiting(self, order: Sequence[int]) -> list[int]:
         """Slices that are still to be reviewed, in this order or else in their own."""
         return to_review(states_of(self.correction.corrections), np.asarray(self.layer.data), order)
@@ -62,6 +68,14 @@ class ReviewSession(QObject):
         accepted = [z for z, state in enumerate(states) if state == "accepted"]
         self.autosave.set_state(waiting or accepted, "accepted" if waiting else None)
         return [z for z, state in enumerate(states) if state == "flagged"]
+
+    def save(self) -> str:
+        """Save all there is now, and say which slices could not be saved, and why; empty if all were."""
+        if self.autosave.flush():
+            return ""
+        name, pending = self.correction.volume.name, sorted(self.autosave.pending)
+        what = f"{self.name(pending)} of {name}" if pending else name
+        return f"{what} could not be saved: {plain(self.autosave.error or 'it takes too long')}."
 
     def stop(self) -> bool:
         """Save all there is, and let nobody paint any more, for it would be lost; False if it was not saved in time."""

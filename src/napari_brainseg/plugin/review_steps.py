@@ -31,10 +31,10 @@ def to_review(states: Sequence[ReviewState], mask: Mask, order: Sequence[int] = 
     mask : ndarray
         (Z, Y, X), above 0 is tumour.
     order : sequence of int
-        Positions along Z.
+        Positions along Z; those that the case does not have are left out, for a queue may be older than it.
     """
     if order:
-        return [z for z in order if states[z] not in DONE]
+        return [z for z in order if z < len(states) and states[z] not in DONE]
     tumour = mask.any(axis=(1, 2))
     near = np.convolve(tumour, np.ones(3), "same")
     return [z for z, state in enumerate(states) if state not in DONE and (near[z] or state == "edited")]
@@ -61,6 +61,22 @@ def next_slice(waiting: Sequence[int], order: Sequence[int], here: int, step: in
     if not others:
         return None
     return (min if step > 0 else max)(others, key=places.__getitem__)
+
+
+def describe_end(waiting: Sequence[int], left: Sequence[int], here: int) -> str:
+    """Say why there is no slice to go to; empty if there is one.
+
+    Parameters
+    ----------
+    waiting, left : sequence of int
+        What is to be reviewed: what `next_slice` goes through, and all.
+    here : int
+        The slice in view.
+    """
+    if set(waiting) - {here}:
+        return ""
+    queued = "" if set(left) <= set(waiting) else "queued "
+    return f"This is the last {queued}slice to review." if waiting else f"All {queued}slices are reviewed."
 
 
 def describe_slice(number: int, review: SliceReview, seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from napari.layers import Image, Labels
@@ -10,7 +9,7 @@ from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QMessageBox
 from superqt.utils import qthrottled
 
 from ..core.corrections import Corrections
@@ -19,23 +18,20 @@ from ..core.volumes import Volume
 from ..core.words import counted, plain
 from ..core.workspaces import Workspace
 from .columns import folded
-from .correction_layer import CorrectionLayer, correction_of, find_start, was_predicted
-from .image_picker import NO_IMAGES
+from .correction_layer import CorrectionLayer, correction_of
 from .restore_menu import RestoreMenu
-from .result_layer import ResultLayer, find_result
+from .result_layer import ResultLayer
+from .review_case import ReviewCase
 from .review_form import CORRECT, GO_ON, ReviewForm
 from .review_queue import ReviewQueue
 from .review_rounds import ReviewRounds
 from .review_session import ReviewSession
-from .review_steps import describe_case, describe_saved, describe_slice, next_slice, states_of
-from .slice_view import go_to_slice, slice_in_view
+from .review_steps import describe_case, describe_end, describe_saved, describe_slice, next_slice, states_of
+from .slice_view import go_to_slice, slice_in_view, why_not_in_view
 from .tabs import find_tab, is_closing, without_proxy
-from .task import Tasks
 from .viewer_keys import ViewerKeys
 
 NEXT, RETRAINING = "What to correct next", "Retrain"
-_SEGMENT_FIRST = "Segment first to start from the prediction."
-_LOOKING = "Looking for corrections..."
 
 
 class ReviewWidget(ReviewForm):
@@ -54,17 +50,12 @@ class ReviewWidget(ReviewForm):
         viewer = without_proxy(viewer)
         super().__init__(viewer)
         self.viewer = viewer
-        self.volume: Volume | None = None
-        """The case that is chosen."""
-        self.corrections: Corrections | None = None
-        """What is saved of it, once it was read."""
+        self.chosen = ReviewCase(viewer, self.place, self)
+        """The case, and what is saved of it."""
         self.session: ReviewSession | None = None
         """The correction of it, once it was begun with."""
         self.order: tuple[int, ...] = ()
         """Positions along Z in the order in which they are best reviewed; empty for that of the slices."""
-        self._images: Image | None = None
-        self._why_not = f"{NO_IMAGES}."
-        self._tasks = Tasks(self)
         self._sees_window = False
         self._dock: QDockWidget | None = None
         self.restore_menu = RestoreMenu(self.restore_button, self.slice_in_view)
@@ -77,6 +68,16 @@ class ReviewWidget(ReviewForm):
         self._case_chosen()
 
     @property
+    def volume(self) -> Volume | None:
+        """The case as it is now; None while there is none, and for a plain image before that is needed."""
+        return self.chosen.volume
+
+    @property
+    def corrections(self) -> Corrections | None:
+        """What is saved of the case, once it was read."""
+        return self.chosen.corrections
+
+    @property
     def workspace(self) -> Workspace | None:
         """Where corrections are kept; None while there is no case, or nobody has said where."""
         return self.place.workspace
@@ -86,12 +87,12 @@ class ReviewWidget(ReviewForm):
         """What is painted in; None before it was begun with."""
         return self.session.layer if self.session else None
 
-    # the case
-
     @property
     def result(self) -> ResultLayer | None:
         """The prediction of the case, if there is one."""
-        return find_result(self.viewer.layers, self._images)
+        return self.chosen.result
+
+    # the case
 
     def choose(self, images: Image) -> None:
         """Choose the case of these images."""
@@ -101,18 +102,17 @@ class ReviewWidget(ReviewForm):
         """Begin to correct the case that is chosen, or go on with it."""
         if self.session:
             self.session.correction.take_brush()
-        elif self._images and self.volume and self.corrections:
-            start = find_start(self.viewer.layers, self._images, self.volume)
-            self._adopt(CorrectionLayer(self.viewer, self._images, self.volume, self.corrections, start))
+        elif correction := self.chosen.begin():
+            self._adopt(correction)
         self._refresh()
 
     def go_to(self, z: int) -> None:
         """Show a slice in the viewer."""
-        go_to_slice(self.viewer, self.layer or self._images, z)
+        go_to_slice(self.viewer, self.layer or self.chosen.images, z)
 
     def slice_in_view(self) -> int:
         """Position along Z of the slice that the viewer shows, or of the one nearest to it."""
-        return slice_in_view(self.viewer, self.layer or self._images)
+        return slice_in_view(self.viewer, self.layer or self.chosen.images)
 
     def set_order(self, order: Sequence[int]) -> None:
         """Go through the slices in this order, such as that of a queue; without any, in their own."""
@@ -124,15 +124,16 @@ class ReviewWidget(ReviewForm):
         return states_of(self.corrections) if self.corrections else ()
 
     def _case_chosen(self) -> None:
-        source = self.case.source
-        images = source.layers[0] if source else None
-        is_gone = self.session is not None and not self.session.correction.is_shown
-        if is_gone or images is not self._images:
+        layers, correction = self.case.layers, self.session.correction if self.session else None
+        images = self.chosen.images if self.chosen.images in layers else next(iter(layers), None)
+        if correction and correction.is_shown and any(map(correction.is_of, layers)):
+            self.chosen.images = images
+        elif correction or images is not self.chosen.images:
             self._leave()
-            self._images, self.volume, self.corrections, self.order = images, None, None, ()
-            self._read_volume()
-            self._read_corrections()
-        self.fill_box.follow(self._images)
+            self.order = ()
+            if left := self.chosen.turn_to(images):
+                self._adopt(left)
+        self.fill_box.follow(self.chosen.images)
         self._refresh()
 
     def _follow_selection(self, _: Any = None) -> None:
@@ -141,46 +142,8 @@ class ReviewWidget(ReviewForm):
         if active is not None and active is not self.layer and (correction := correction_of(active)):
             self.choose(correction.images)
 
-    def _read_volume(self) -> None:
-        source, self._why_not = self.case.source, "" if self._images else f"{NO_IMAGES}."
-        result = self.result
-        try:
-            self.volume = result.volume if result else source.volume() if source else None
-        except ValueError as error:
-            self._why_not = str(error)
-        self.place.show_volume(self.volume)
-
-    def _read_corrections(self) -> None:
-        """Read what is saved of the case in the background, or take over the layer that a former tab has left."""
-        found = [correction_of(layer) for layer in self.viewer.layers]
-        left = next((one for one in found if one and self._images and one.is_of(self._images)), None)
-        self._tasks.drop("read")
-        if left:
-            self.place.take_over(left.corrections.workspace)
-            self._adopt(left)
-        elif self.volume and self.workspace:
-            self._why_not = _LOOKING
-            work = partial(_read, self.workspace, self.volume)
-            self._tasks.begin("read", work, lambda _: None, returned=self._were_read, failed=self._not_read)
-        elif self.volume:
-            self._why_not = "Choose where corrections are kept first."
-        self.changed.emit()
-
-    def _were_read(self, corrections: Corrections) -> None:
-        self.corrections, self._why_not = corrections, ""
-        self.changed.emit()
-
-    def _not_read(self, error: Exception) -> None:
-        self._why_not = plain(error)
-        show_error(plain(error))
-        self.changed.emit()
-
-    def _workspace_chosen(self) -> None:
-        self.corrections = None
-        self._read_corrections()
-
     def _adopt(self, correction: CorrectionLayer) -> None:
-        self.corrections, self.volume, self._why_not = correction.corrections, correction.volume, ""
+        self.case.is_correcting = True
         self.restore_menu.correction = self.fill_box.correction = correction
         self.session = ReviewSession(self.viewer, correction, lambda: self.reviewer.text().strip(), self)
         self.session.clock.ticked.connect(self._show_slice)
@@ -199,7 +162,7 @@ class ReviewWidget(ReviewForm):
             if not self.session.stop():
                 show_error(f"The last corrections of {self.session.correction.volume.name} could not be saved in time.")
             self.tools.set_layer(None)
-        self.session = None
+        self.session, self.case.is_correcting = None, False
         self.restore_menu.correction = self.fill_box.correction = None
         self.say("")
         self.say_error("")
@@ -214,7 +177,8 @@ class ReviewWidget(ReviewForm):
         self.saved_line.setText(f"Saved {time:%H:%M:%S}" if time else "")
         _, overtaken = outcome
         if overtaken:
-            self.say(f"{self._names(overtaken)} changed in another window: that version is kept under Restore...")
+            words = "had been changed in another window: that version is kept under Restore..."
+            self.say(f"{self.session.name(overtaken)} {words}")
         self.changed.emit()
 
     def _was_not_saved(self, error: Exception) -> None:
@@ -226,18 +190,14 @@ class ReviewWidget(ReviewForm):
         self._refresh()
 
     def _reopened(self, slices: list[int]) -> None:
-        states = {self.corrections.state(z) for z in slices} if self.corrections else set()
-        self.say(f"{self._names(slices)} {' or '.join(sorted(states))}: now to be reviewed again.")
+        assert self.session
+        states = {self.session.correction.state(z) for z in slices}
+        self.say(f"{self.session.name(slices)} had been {' or '.join(sorted(states))}: now to be reviewed again.")
 
     def _merged(self, slices: Sequence[int]) -> None:
-        self.say(f"{self._names(slices)} changed in another window, and shown as it is now.")
+        assert self.session
+        self.say(f"{self.session.name(slices)} had been changed in another window, and shown as it is now.")
         self.changed.emit()
-
-    def _names(self, slices: Sequence[int]) -> str:
-        assert self.volume
-        numbers = [str(self.volume.slice_numbers[z]) for z in slices]
-        shown = ", ".join(numbers[:6]) + (", ..." if len(numbers) > 6 else "")
-        return f"Slice {shown} had been" if len(numbers) == 1 else f"Slices {shown} had been"
 
     # what a person says of a slice
 
@@ -253,17 +213,18 @@ class ReviewWidget(ReviewForm):
         """Accept all slices that are not flagged, or withdraw that if all are."""
         if self.session:
             flagged = self.session.accept_volume()
-            self.say(f"{self._names(flagged)} flagged and stay{'s' * (len(flagged) == 1)} so." if flagged else "")
+            words = f"had been flagged and stay{'s' * (len(flagged) == 1)} so."
+            self.say(f"{self.session.name(flagged)} {words}" if flagged else "")
 
     def step(self, direction: int) -> None:
         """Go to the next slice that is to be reviewed (1), or to the one before (-1)."""
-        if self.session:
+        if self.session and not why_not_in_view(self.viewer, self.layer):
             z = next_slice(self.session.waiting(self.order), self.order, self.slice_in_view(), direction)
             if z is not None:
                 self.go_to(z)
 
     def _toggle(self, state: ReviewState) -> None:
-        if self.session:
+        if self.session and not why_not_in_view(self.viewer, self.layer):
             self.say("")
             self.session.toggle(state)
 
@@ -291,9 +252,10 @@ class ReviewWidget(ReviewForm):
         is_at_hand = self.layer is not None and self.viewer.layers.selection.active is self.layer
         is_begun = self.session or (self.corrections and describe_saved(self.corrections.ledger))
         self.correct_button.setText(GO_ON if is_begun else CORRECT)
-        self.show_session(is_correcting=bool(self.session), is_at_hand=is_at_hand, why_not=self._why_not)
-        self.start_line.setText(self._describe_start())
-        self.start_line.setVisible(bool(self.start_line.text()))
+        self.show_session(is_correcting=bool(self.session), is_at_hand=is_at_hand, why_not=self.chosen.why_not)
+        start = self.session.correction.describe_lack() if self.session else self.chosen.describe_start()
+        self.start_line.setText(start)
+        self.start_line.setVisible(bool(start))
         if self.session and self.corrections and self.volume:
             self.strip.show_states(self.states(), self.volume.slice_numbers)
             self.summary.setText(describe_case(self.corrections.ledger, len(self.volume.array)))
@@ -304,45 +266,25 @@ class ReviewWidget(ReviewForm):
         if not (self.session and self.corrections and self.volume):
             return
         z, states = self.slice_in_view(), self.states()
+        why_no_slice = why_not_in_view(self.viewer, self.layer)
         self.strip.mark(z)
         seconds = self.session.clock.seconds.get(z, 0.0)
-        self.slice_line.setText(describe_slice(self.volume.slice_numbers[z], self.corrections.review(z), seconds))
-        waiting = self.session.waiting(self.order)
-        why_no_step = None
-        if not set(waiting) - {z}:
-            why_no_step = "This is the last slice to review." if waiting else "All slices are reviewed."
+        words = describe_slice(self.volume.slice_numbers[z], self.corrections.review(z), seconds)
+        self.slice_line.setText(why_no_slice or words)
+        waiting, left = self.session.waiting(self.order), self.session.waiting(())
+        why_no_step = describe_end(waiting, left, z)
         self.allow_actions(
             accepted=states[z] == "accepted",
             flagged=states[z] == "flagged",
             all_accepted="accepted" in states and not {"auto", "edited"} & set(states),
+            why_no_slice=why_no_slice,
             why_no_step=why_no_step,
-            why_not_all=self._describe_lack(),
+            why_not_all=self.session.correction.describe_lack(),
         )
         is_done = not waiting and any(state != "auto" for state in states)
-        self.case_button.setVisible(is_done and self._cases() is not None)
+        self.case_button.setVisible(is_done and not left and self._cases() is not None)
         if is_done and not self.done_line.text():
-            self.say("All slices are reviewed.")
-
-    def _describe_start(self) -> str:
-        if self._images is None:
-            return "Open a case and segment it; its mask can be corrected here."
-        if self.session:
-            return self._describe_lack()
-        if self._why_not or not (self.volume and self.corrections):
-            return self._why_not
-        start, ledger = find_start(self.viewer.layers, self._images, self.volume), self.corrections.ledger
-        if not (words := describe_saved(ledger)):
-            return f"Starts from {start.words}."
-        segment_first = was_predicted(ledger) and not start.model_sha256
-        return f"{words}; the other slices start from {start.words}." + f" {_SEGMENT_FIRST}" * segment_first
-
-    def _describe_lack(self) -> str:
-        """Say that slices which are not reviewed are not what they were when correcting began; empty if they are."""
-        assert self.session
-        correction = self.session.correction
-        if not correction.lacks_prediction:
-            return ""
-        return f"Slices that nobody has reviewed hold {correction.start} now. Segment to fill them from a prediction."
+            self.say(why_no_step)
 
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
@@ -378,10 +320,17 @@ class ReviewWidget(ReviewForm):
             self.rounds.refresh()
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:
-        """Save before the window closes."""
-        if event.type() == QEvent.Type.Close:
-            self._flush()
+        """Save before the window closes, and let it stay open where that fails and the person says so."""
+        if event.type() == QEvent.Type.Close and not self._may_close():
+            event.ignore()
+            return True
         return False
+
+    def _may_close(self) -> bool:
+        if not self.session or not (lost := self.session.save()):
+            return True
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        return bool(QMessageBox.question(self, "Corrections", f"Close anyway? {lost}", yes | no, no) == yes)
 
     def _try_again(self) -> None:
         if self.session:
@@ -393,7 +342,7 @@ class ReviewWidget(ReviewForm):
 
     def _connect(self) -> None:
         self.case.updated.connect(self._case_chosen)
-        self.place.changed.connect(self._workspace_chosen)
+        self.chosen.changed.connect(self.changed)
         self.place.failed.connect(lambda error: show_error(plain(error)))
         self.changed.connect(self._refresh)
         self.correct_button.clicked.connect(lambda: self.correct())
@@ -409,7 +358,8 @@ class ReviewWidget(ReviewForm):
         self.fill_box.replaced.connect(self._give_tools)
         self.fill_box.replaced.connect(self.changed)
         self.restore_menu.said.connect(self.say)
-        self._signals = (self.viewer.dims.events.current_step, self.viewer.layers.selection.events.active)
+        dims = self.viewer.dims.events
+        self._signals = (dims.current_step, dims.ndisplay, dims.order, self.viewer.layers.selection.events.active)
         for signal in self._signals:
             signal.connect(self._refresh)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
@@ -431,7 +381,7 @@ class ReviewWidget(ReviewForm):
         if application := QCoreApplication.instance():
             with suppress(TypeError):  # it was disconnected before
                 application.aboutToQuit.disconnect(self._flush)
-        self._tasks.close()
+        self.chosen.close_tasks()
         self.queue.close_tasks()
         self.rounds.close_tasks()
         self._refresh.cancel()
@@ -442,7 +392,3 @@ class ReviewWidget(ReviewForm):
             signal.disconnect(self._refresh)
         self.viewer.layers.selection.events.active.disconnect(self._follow_selection)
         self._keys.let_go()
-
-
-def _read(workspace: Workspace, volume: Volume, _: Any) -> Corrections:
-    return Corrections(workspace, volume)

@@ -31,7 +31,7 @@ from .model_picker import ModelPicker
 from .result_controls import ResultControls, kept
 from .result_layer import ResultLayer
 from .segment_form import RUN, STOP, STOPPING, SegmentForm
-from .slice_view import go_to_slice
+from .slice_view import go_to_slice, why_not_in_view
 from .sources import known_spacing, set_spacing
 from .tabs import is_closing, show_tab, without_proxy
 from .task import Task, Tasks
@@ -270,6 +270,9 @@ class SegmentWidget(SegmentForm):
         self.correct_button.clicked.connect(self._correct)
         self.spacing_button.clicked.connect(self._set_spacing)
         self._keys = ViewerKeys(self.viewer, {_KEY: self._press})
+        self._signals = (self.viewer.dims.events.ndisplay, self.viewer.dims.events.order)
+        for signal in self._signals:
+            signal.connect(self._enable_buttons)
 
     def _shut_down(self) -> None:
         """Let go of the viewer, which outlives the tab."""
@@ -283,6 +286,8 @@ class SegmentWidget(SegmentForm):
         self.results.let_go()
         self._prepare.cancel()
         self._keys.let_go()
+        for signal in self._signals:
+            signal.disconnect(self._enable_buttons)
 
     def _images_chosen(self) -> None:
         closed = self.is_running and self._segmenting not in self.viewer.layers
@@ -321,10 +326,11 @@ class SegmentWidget(SegmentForm):
             self.status.clear()
         self.show_spacing(known_spacing(self.picker.image) if self.picker.image else None)
 
-    def _enable_buttons(self) -> None:
+    def _enable_buttons(self, _: object = None) -> None:
         stopping = self.is_running and self._tasks["segment"].stopping
         self.run_button.text = STOPPING if stopping else STOP if self.is_running else RUN
-        why_no_run = why_no_slice = (self.picker.left_out or f"{NO_IMAGES}.") if self.picker.is_empty else ""
+        why_no_run = (self.picker.left_out or f"{NO_IMAGES}.") if self.picker.is_empty else ""
+        why_no_slice = why_no_run or why_not_in_view(self.viewer, self.picker.image)
         if self.is_running:
             why_no_run = "The slices at hand are finished first." if stopping else ""
             why_no_slice = "Wait for the slices, or stop them."

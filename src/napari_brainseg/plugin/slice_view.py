@@ -17,6 +17,13 @@ def slice_in_view(viewer: "ViewerModel", layer: "Layer | None") -> int:
     return int(np.clip(round(float(position)), 0, len(layer.data) - 1))
 
 
+def why_not_in_view(viewer: "ViewerModel", layer: "Layer | None") -> str:
+    """Why the viewer shows no single slice of a layer along Z, as a sentence; empty if it does."""
+    dims = viewer.dims
+    is_along_z = layer is None or layer.ndim < 3 or dims.ndim - layer.ndim not in dims.displayed
+    return "" if dims.ndisplay == 2 and is_along_z else "Go back to the view of slices along Z first."
+
+
 def go_to_slice(viewer: "ViewerModel", layer: "Layer | None", z: int) -> None:
     """Show the slice of a layer at a position along Z; of a flat one it is shown anyway."""
     if layer is not None and layer.ndim > 2:

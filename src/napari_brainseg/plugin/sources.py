@@ -1,6 +1,6 @@
 """What in a viewer can be segmented: opened cases, and plain images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
@@ -56,6 +56,27 @@ def named_sources(layers: Iterable[Layer]) -> dict[str, Source]:
         others = (f"{source.name} ({number})" for number in count(2))
         named[next(name for name in chain([source.name], others) if name not in named)] = source
     return named
+
+
+def next_choice(before: Mapping[str, Source], now: Mapping[str, Source], chosen: str, *, stays: bool = False) -> str:
+    """What a picker takes once layers came or went: what is new, else what was chosen, by whatever name, else the last.
+
+    Parameters
+    ----------
+    before, now : mapping of str to Source
+        By name; there has to be one now.
+    chosen : str
+        A name before, or another choice that the picker offers.
+    stays : bool
+        Whether only a new case, and no plain image, may take the place of what was chosen.
+    """
+    former = {layer for source in before.values() for layer in source.layers}
+    new = [name for name, source in now.items() if former.isdisjoint(source.layers) and (source.is_case or not stays)]
+    if chosen in before:
+        same = [name for name, source in now.items() if not {*before[chosen].layers}.isdisjoint(source.layers)]
+    else:
+        same = [chosen] * stays
+    return (new or same or list(now))[-1]
 
 
 def find_sources(layers: Iterable[Layer]) -> list[Source]:
