@@ -381,6 +381,18 @@ def test_another_case_replaces_the_former_with_its_results_and_nothing_else(open
     assert len(viewer.layers) == 5
 
 
+def test_a_case_of_the_same_name_that_comes_from_elsewhere_stays(open_tab, data_set, tmp_path, viewer, add_layers):
+    add_layers(viewer, shutil.copytree(data_set / "phantom_1", tmp_path / "phantom_1"))
+    before = list(viewer.layers)
+    widget = open_tab(data_set)
+
+    for name in ("phantom_1", "phantom_2"):
+        open_case(widget, open_tab, name)
+
+    assert list(viewer.layers[:4]) == before
+    assert [layer.name.split()[0] for layer in viewer.layers[4:]] == ["phantom_2"] * 4
+
+
 def test_several_edited_masks_are_asked_about_in_the_plural(open_tab, data_set, viewer, monkeypatch):
     asked = []
     monkeypatch.setattr(

@@ -808,14 +808,14 @@ def test_the_metrics_compare_a_correction_but_suggest_the_prediction(viewer, tab
         metrics.close()
 
 
-def test_opening_another_case_saves_and_asks_nothing(viewer, tab, workspace, volume, monkeypatch):
+def test_opening_another_case_saves_and_asks_nothing(viewer, tab, workspace, volume, data, monkeypatch):
     def asked(*_):
         raise AssertionError("a question was asked")
 
     monkeypatch.setattr(QMessageBox, "question", asked)
     cases = CasesWidget(viewer)
     try:
-        cases._names = {"bert"}
+        cases._places = {data / "bert"}
         stroke(tab.layer, 2)
         assert cases._may_replace()
     finally:
@@ -823,26 +823,26 @@ def test_opening_another_case_saves_and_asks_nothing(viewer, tab, workspace, vol
     assert list(on_disk(workspace, volume).planes) == [2]
 
 
-def test_another_case_can_be_opened_after_the_tab_was_closed(viewer, tab, qtbot):
+def test_another_case_can_be_opened_after_the_tab_was_closed(viewer, tab, data, qtbot):
     autosave = tab.session.autosave
     tab.close()
     qtbot.waitUntil(lambda: not isalive(autosave), timeout=5000)
     cases = CasesWidget(viewer)
     try:
-        cases._names = {"bert"}
+        cases._places = {data / "bert"}
         assert cases._may_replace()
     finally:
         cases.close()
 
 
-def test_what_could_not_be_saved_is_asked_about(viewer, tab, full_disk, monkeypatch):
+def test_what_could_not_be_saved_is_asked_about(viewer, tab, data, full_disk, monkeypatch):
     questions = []
     monkeypatch.setattr(
         QMessageBox, "question", lambda *words: questions.append(words[2]) or QMessageBox.StandardButton.Cancel
     )
     cases = CasesWidget(viewer)
     try:
-        cases._names = {"bert"}
+        cases._places = {data / "bert"}
         stroke(tab.layer, 2)
         assert not cases._may_replace()
     finally:

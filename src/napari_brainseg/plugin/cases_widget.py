@@ -29,7 +29,7 @@ from .columns import text_line
 from .correction_layer import save_corrections
 from .explore_page import ExplorePage
 from .layers import sample_folder
-from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
+from .opened_case import edited_masks, layers_of, make_layers, places_of, show_case, show_largest_tumour
 from .preferences import CASES_FOLDER, preferences
 from .tabs import is_closing, raise_tab, without_proxy
 from .task import Task, Tasks
@@ -56,7 +56,8 @@ class CasesWidget(QWidget):
         super().__init__()
         self.viewer = viewer
         self.folder: Path | None = None
-        self._names: set[str] = set()
+        self._places: set[Path] = set()
+        """Of all cases that were listed: one of them makes room for the next."""
         self._tasks = Tasks(self)
         self._settings = preferences()
         self._build()
@@ -152,7 +153,7 @@ class CasesWidget(QWidget):
     def _list(self, folder: Path, cases: list[Case]) -> None:
         last = self._settings.value(_CASE, "")
         self.folder = folder
-        self._names.update(case.name for case in cases)
+        self._places |= places_of(cases)
         self._settings.setValue(CASES_FOLDER, str(folder))
         self.cases_page.show_cases(folder, cases)
         self.pages.setCurrentWidget(self.cases_page)
@@ -233,7 +234,7 @@ class CasesWidget(QWidget):
 
     def _may_replace(self) -> bool:
         """Whether the case in the viewer may go; asks if a person has changed its mask."""
-        layers = layers_of(self.viewer, self._names)
+        layers = layers_of(self.viewer, self._places)
         save_corrections(layers)
         edited = edited_masks(layers)
         if not edited:
@@ -250,7 +251,7 @@ class CasesWidget(QWidget):
         return bool(answer == QMessageBox.StandardButton.Discard)
 
     def _show(self, case: Case, then: Callable[[], object], layers: "list[Layer]") -> None:
-        show_case(self.viewer, self.window() or self, layers, instead_of=layers_of(self.viewer, self._names))
+        show_case(self.viewer, self.window() or self, layers, instead_of=layers_of(self.viewer, self._places))
         self._settings.setValue(_CASE, case.name)
         self._say(f"{case.name} is open.")
         then()

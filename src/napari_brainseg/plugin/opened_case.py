@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
-def layers_of(viewer: "napari.Viewer", names: Collection[str]) -> list["Layer"]:
-    """Images, masks and results of the cases with these names."""
-    return [layer for layer in viewer.layers if (volume := volume_of(layer)) and volume.name in names]
+def places_of(cases: Iterable[Case]) -> set[Path]:
+    """Where the volumes of cases come from: their folders or files, whatever each case is called in a listing."""
+    return {place for case in cases for place in (case.folder, *case.images[:1])}
+
+
+def layers_of(viewer: "napari.Viewer", places: Collection[Path]) -> list["Layer"]:
+    """Images, masks and results of the cases that come from these places."""
+    return [layer for layer in viewer.layers if (volume := volume_of(layer)) and volume.source in places]
 
 
 def edited_masks(layers: Iterable["Layer"]) -> list[str]:
@@ -95,9 +101,9 @@ def show_largest_tumour(viewer: "napari.Viewer") -> bool:
     return False
 
 
-def show_slice(viewer: "napari.Viewer", name: str, number: int | None) -> bool:
+def show_slice(viewer: "napari.Viewer", case: Case, number: int | None) -> bool:
     """Go to a slice of an opened case by its number, where one is given; False if the case is not open."""
-    layers = layers_of(viewer, {name})
+    layers = layers_of(viewer, places_of([case]))
     volume = volume_of(layers[0]) if layers else None
     if volume is None:
         return False
