@@ -11,6 +11,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QMessageBox, QPushButton, QWidget
 
+from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import volume_of_array
 from napari_brainseg.plugin import cases_widget
@@ -300,6 +301,28 @@ def test_filling_in_is_cancelled_and_continued(open_tab, qtbot, data_set, gate):
     assert "" not in column(widget, TUMOUR_VOXELS)
 
 
+def test_listing_is_cancelled_and_the_old_list_stays(open_tab, qtbot, data_set, tmp_path, gate):
+    gate.unheld = ""
+    widget = open_tab(wait=False)
+    widget.open_folder(data_set)
+    task = widget._tasks["list"]
+    qtbot.waitUntil(lambda: widget.bar.maximum() > 0)
+    assert widget.bar.format() == "%v of %m folders"
+
+    widget.cancel_button.click()
+    qtbot.waitUntil(lambda: task.was_stopped)
+
+    assert widget.message.text() == "Stopped looking for cases."
+    assert not widget.busy.isVisible()
+    gate.open()
+    widget.open_folder(data_set)
+    open_tab.idle(widget)
+    widget.open_folder(tmp_path)
+    widget.cancel_button.click()
+    assert widget.message.text() == f"Stopped looking for cases. The table still shows {data_set.name}."
+    assert column(widget, CASE) == NAMES
+
+
 def test_a_broken_case_has_a_sign_and_a_sentence_and_stops_no_other(open_tab, broken_set, notified, viewer):
     widget = open_tab(broken_set)
 
@@ -532,6 +555,22 @@ def test_work_stops_when_the_tab_is_closed(open_tab, qtbot, data_set, gate):
     widget.setParent(None)  # as napari does with a dock widget that is closed
 
     assert task.stopping
+
+
+def test_cases_that_are_listed_after_the_tab_was_closed_are_not_looked_into(open_tab, qtbot, data_set, monkeypatch):
+    looked_into, may_list = [], threading.Event()
+    monkeypatch.setattr(cases_widget, "summarise_case", looked_into.append)
+    monkeypatch.setattr(cases_widget, "find_cases", lambda *_, **__: may_list.wait(10) and find_cases(data_set))
+    widget = open_tab(data_set, wait=False)
+    task = widget._tasks["list"]
+
+    widget.close()
+    may_list.set()
+    assert task.wait(10)
+    qtbot.wait(50)
+
+    assert not widget.cases_page.table.rows
+    assert not looked_into
 
 
 # in a real window

@@ -83,7 +83,7 @@ class CasesWidget(QWidget):
         for page in (self.cases_page, self.explore_page):
             self.pages.addWidget(page)
         self.bar = QProgressBar()
-        self.bar.setToolTip("How many cases have been looked into; the table can be used meanwhile.")
+        self.bar.setToolTip("How many folders or cases have been looked into; the table can be used meanwhile.")
         self.cancel_button = make_button("Cancel", self._cancel_or_continue)
         self.busy = side_by_side(self.bar, self.cancel_button, stretch=(1, 0))
         self.message = text_line("What was done last, or what went wrong.")
@@ -124,15 +124,15 @@ class CasesWidget(QWidget):
         folder = Path(folder)
         self._tasks.drop("fill")
         self._say(f"Looking for cases in {folder} …")
-        self._start("list", lambda _: find_cases(folder), partial(self._list, folder))
+        self._start("list", lambda task: find_cases(folder, on_progress=task.report), partial(self._list, folder))
 
     def open_sample(self) -> None:
         """List made-up patients, which are written first if this user has none yet."""
         folder = sample_folder()
 
-        def cases(_: Task) -> list[Case]:
+        def cases(task: Task) -> list[Case]:
             write_phantom_cases(folder)
-            return find_cases(folder)
+            return find_cases(folder, on_progress=task.report)
 
         self._tasks.drop("fill")
         self._say("Making the sample data set …")
@@ -184,10 +184,13 @@ class CasesWidget(QWidget):
         self._say(counted(len(rows), "case") + (f", {odd} with a problem ⚠" if odd else ""))
 
     def _cancel_or_continue(self) -> None:
-        if self._tasks.keys() & {"list", "fill"}:
+        self.cases_page.shown.setDynamicSortFilter(True)
+        if "list" in self._tasks:
             self._tasks.drop("list")
+            still = f" The table still shows {self.folder.name}." if self.folder else ""
+            self._say(f"Stopped looking for cases.{still}")
+        elif "fill" in self._tasks:
             self._tasks.drop("fill")
-            self.cases_page.shown.setDynamicSortFilter(True)
             rows = self.cases_page.table.rows
             self._say(f"Stopped; {sum(row.is_known for row in rows)} of {len(rows)} cases were looked into.")
         else:
@@ -274,7 +277,7 @@ class CasesWidget(QWidget):
     def _progress(self, progress: Progress) -> None:
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
-        self.bar.setFormat("%v of %m cases")
+        self.bar.setFormat("%v of %m " + ("folders" if progress.stage == "looking for cases" else "cases"))
 
     def _say(self, words: str) -> None:
         self.message.setText(words)
@@ -300,7 +303,7 @@ class CasesWidget(QWidget):
     def event(self, event: QEvent) -> bool:
         """Stop all work when the tab is closed."""
         if is_closing(self, event):
-            self._tasks.stop()
+            self._tasks.close()  # what is listed by now would be looked into
             self.explore_page.close_tasks()
         return bool(super().event(event))
 
