@@ -476,6 +476,20 @@ def test_next_and_previous_follow_the_table_and_pass_broken_cases(open_tab, brok
     assert raised == []  # one stays in the table while leafing through it
 
 
+def test_the_next_case_is_that_after_the_open_one_whichever_is_looked_at_in_the_table(open_tab, data_set, viewer):
+    widget = open_tab(data_set)
+    open_case(widget, open_tab, "phantom_1")
+    volume = viewer.layers[0].metadata["brainseg"]["volume"]
+    select(widget, "phantom_3_FLAIR_only")
+
+    assert widget.cases_page.neighbour(-1, volume) is None
+    widget.open_neighbour(1, volume)
+    open_tab.idle(widget)
+
+    assert viewer.layers[0].name.startswith("phantom_2")
+    assert widget.cases_page.current_row.case.name == "phantom_2"
+
+
 def test_a_case_chosen_later_wins(open_tab, data_set, viewer):
     widget = open_tab(data_set)
 

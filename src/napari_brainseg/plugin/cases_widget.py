@@ -22,6 +22,7 @@ from ..core.cases import Case, find_cases
 from ..core.exploration import summarise_case
 from ..core.phantom import write_phantom_cases
 from ..core.progress import Progress
+from ..core.volumes import Volume
 from ..core.words import counted, plain
 from .buttons import make_button, side_by_side
 from .cases_page import OPEN_FOLDER, CasesPage
@@ -218,9 +219,9 @@ class CasesWidget(QWidget):
         self.pages.setCurrentWidget(self.explore_page)
         self.explore_page.show_folder(self.folder, self.cases_page.cases)
 
-    def open_neighbour(self, step: int) -> None:
-        """Open the case before (-1) or after (1) the selected one, as the table is sorted; broken ones are passed."""
-        number = self.cases_page.neighbour(step)
+    def open_neighbour(self, step: int, of: Volume | None = None) -> None:
+        """Open the case before (-1) or after (1) another in the table, see `CasesPage.neighbour`."""
+        number = self.cases_page.neighbour(step, of)
         if number is not None and self._open(number):
             self.cases_page.select(number)
 
