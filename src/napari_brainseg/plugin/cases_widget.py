@@ -206,13 +206,20 @@ class CasesWidget(QWidget):
         if number is not None:
             self._open(number, then=partial(raise_tab, self.viewer, "Segment"))
 
-    def open_case(self, name: str, then: Callable[[], object] = lambda: None) -> None:
-        """Open a case by its name in place of the former one, as the table lists it, and do something once it is."""
+    def open_case(self, name: str, then: Callable[[], object] = lambda: None) -> bool:
+        """Open a case of the table by its name in place of the former one, and do something once it is open.
+
+        Returns
+        -------
+        bool
+            False if that was not begun: there is no such case, it is broken, or a person wants to keep the former one.
+        """
         self.cases_page.filter.clear()  # which may hide it
         number = self.cases_page.find(name)
-        if number is not None:
-            self.cases_page.select(number)
-            self._open(number, then)
+        if number is None:
+            return False
+        self.cases_page.select(number)
+        return self._open(number, then)
 
     def _explore(self) -> None:
         assert self.folder
