@@ -11,7 +11,7 @@ import numpy as np
 from ..core.cases import Case
 from ..core.exploration import largest_slice
 from .layer_metadata import ROLES, is_edited, role_of, volume_of
-from .layers import case_layers, outline_masks
+from .layers import case_layers, outline
 from .slice_view import go_to_slice
 
 if TYPE_CHECKING:
@@ -64,13 +64,12 @@ def show_case(
     instead_of : iterable of Layer
         Those that go.
     """
-    outline_masks(viewer)
     with _held(window):
         viewer.layers.selection.clear()
         for layer in list(instead_of):
             viewer.layers.remove(layer)
         for layer in layers:
-            viewer.add_layer(layer)
+            outline(viewer.add_layer(layer))
         viewer.reset_view()
         show_largest_tumour(viewer)
 
