@@ -11,6 +11,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QMessageBox, QPushButton, QWidget
 
+from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import volume_of_array
 from napari_brainseg.plugin import cases_widget
@@ -300,6 +301,28 @@ def test_filling_in_is_cancelled_and_continued(open_tab, qtbot, data_set, gate):
     assert "" not in column(widget, TUMOUR_VOXELS)
 
 
+def test_listing_is_cancelled_and_the_old_list_stays(open_tab, qtbot, data_set, tmp_path, gate):
+    gate.unheld = ""
+    widget = open_tab(wait=False)
+    widget.open_folder(data_set)
+    task = widget._tasks["list"]
+    qtbot.waitUntil(lambda: widget.bar.maximum() > 0)
+    assert widget.bar.format() == "%v of %m folders"
+
+    widget.cancel_button.click()
+    qtbot.waitUntil(lambda: task.was_stopped)
+
+    assert widget.message.text() == "Stopped looking for cases."
+    assert not widget.busy.isVisible()
+    gate.open()
+    widget.open_folder(data_set)
+    open_tab.idle(widget)
+    widget.open_folder(tmp_path)
+    widget.cancel_button.click()
+    assert widget.message.text() == f"Stopped looking for cases. The table still shows {data_set.name}."
+    assert column(widget, CASE) == NAMES
+
+
 def test_a_broken_case_has_a_sign_and_a_sentence_and_stops_no_other(open_tab, broken_set, notified, viewer):
     widget = open_tab(broken_set)
 
@@ -381,6 +404,18 @@ def test_another_case_replaces_the_former_with_its_results_and_nothing_else(open
     assert len(viewer.layers) == 5
 
 
+def test_a_case_of_the_same_name_that_comes_from_elsewhere_stays(open_tab, data_set, tmp_path, viewer, add_layers):
+    add_layers(viewer, shutil.copytree(data_set / "phantom_1", tmp_path / "phantom_1"))
+    before = list(viewer.layers)
+    widget = open_tab(data_set)
+
+    for name in ("phantom_1", "phantom_2"):
+        open_case(widget, open_tab, name)
+
+    assert list(viewer.layers[:4]) == before
+    assert [layer.name.split()[0] for layer in viewer.layers[4:]] == ["phantom_2"] * 4
+
+
 def test_several_edited_masks_are_asked_about_in_the_plural(open_tab, data_set, viewer, monkeypatch):
     asked = []
     monkeypatch.setattr(
@@ -439,6 +474,20 @@ def test_next_and_previous_follow_the_table_and_pass_broken_cases(open_tab, brok
     open_tab.idle(widget)
     assert "phantom_1 FLAIR" in viewer.layers
     assert raised == []  # one stays in the table while leafing through it
+
+
+def test_the_next_case_is_that_after_the_open_one_whichever_is_looked_at_in_the_table(open_tab, data_set, viewer):
+    widget = open_tab(data_set)
+    open_case(widget, open_tab, "phantom_1")
+    volume = viewer.layers[0].metadata["brainseg"]["volume"]
+    select(widget, "phantom_3_FLAIR_only")
+
+    assert widget.cases_page.neighbour(-1, volume) is None
+    widget.open_neighbour(1, volume)
+    open_tab.idle(widget)
+
+    assert viewer.layers[0].name.startswith("phantom_2")
+    assert widget.cases_page.current_row.case.name == "phantom_2"
 
 
 def test_a_case_chosen_later_wins(open_tab, data_set, viewer):
@@ -520,6 +569,22 @@ def test_work_stops_when_the_tab_is_closed(open_tab, qtbot, data_set, gate):
     widget.setParent(None)  # as napari does with a dock widget that is closed
 
     assert task.stopping
+
+
+def test_cases_that_are_listed_after_the_tab_was_closed_are_not_looked_into(open_tab, qtbot, data_set, monkeypatch):
+    looked_into, may_list = [], threading.Event()
+    monkeypatch.setattr(cases_widget, "summarise_case", looked_into.append)
+    monkeypatch.setattr(cases_widget, "find_cases", lambda *_, **__: may_list.wait(10) and find_cases(data_set))
+    widget = open_tab(data_set, wait=False)
+    task = widget._tasks["list"]
+
+    widget.close()
+    may_list.set()
+    assert task.wait(10)
+    qtbot.wait(50)
+
+    assert not widget.cases_page.table.rows
+    assert not looked_into
 
 
 # in a real window

@@ -18,10 +18,8 @@ from napari_brainseg.plugin import layers as plugin_layers
 from napari_brainseg.plugin.layer_metadata import METADATA
 from napari_brainseg.plugin.layers import (
     COLOURS,
-    case_layers,
     get_reader,
     list_cases,
-    outline_masks,
     phantom_case,
     phantom_data_set,
     read_layers,
@@ -236,13 +234,17 @@ def test_masks_are_outlines_in_the_colour_of_their_kind(make_napari_viewer, data
     assert viewer.layers["foreign"].contour == viewer.layers["foreign too"].contour == 0
 
 
-def test_outlining_twice_does_no_harm(viewer, data_set):
-    outline_masks(viewer)
-    outline_masks(viewer)
-    for layer in case_layers(find_cases(data_set)[0]):
-        viewer.add_layer(Layer.create(*layer))
+def test_what_a_person_makes_of_a_mask_later_is_left_alone(make_napari_viewer, plugin, data_set):
+    viewer = make_napari_viewer()
+    for names in (["phantom_1"], ["phantom_2", "phantom_3_FLAIR_only"]):  # one after the other, and in one go
+        viewer.open([str(data_set / name) for name in names], plugin="napari-brainseg")
+    masks = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    assert [mask.contour for mask in masks] == [2, 2, 2]
 
-    assert viewer.layers["phantom_1 manual"].contour == 2
+    viewer.dims.set_current_step(0, 0)
+    viewer.add_layer(Layer.create(*masks[0].as_layer_data_tuple()))  # as napari duplicates a layer
+    assert viewer.dims.current_step[0] == 0
+    assert viewer.layers[-1].contour == 0
 
 
 # writers

@@ -10,7 +10,7 @@ from qtpy.QtCore import QSettings
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.config import PostprocessConfig
 from napari_brainseg.core.corrections import Corrections
-from napari_brainseg.core.queues import read_queue
+from napari_brainseg.core.queues import QueueItem, read_queue, write_queue
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.core.workspaces import default_workspace
@@ -169,6 +169,31 @@ def test_the_bar_counts_cases_that_were_looked_into_and_says_how_long_it_takes(t
     assert any(value == 2 and words.endswith(" s left") for _, value, words in shown)
 
 
+def test_the_list_is_that_of_the_data_set_and_not_of_a_case_of_the_same_name(tab, data, tmp_path, patients, viewer):
+    workspace = default_workspace(data)
+    with workspace.locked("queue"):
+        write_queue(workspace.queue, [QueueItem(case="anna", slice_number=4, z=3, score=1, reasons=("doubt",))])
+    settings = QSettings("napari-brainseg", "napari-brainseg")
+    others = shutil.copytree(patients, tmp_path / "others")
+    for folder, order in ((others, ()), (data, (3,))):
+        settings.setValue(CASES_FOLDER, str(folder))
+        tab.changed.emit()
+        assert tuple(item.z for item in tab.queue.items) == tab.order == order
+        assert tab.queue.table.isVisibleTo(tab.queue) == bool(order)
+
+    workspace = default_workspace(others)
+    with workspace.locked("queue"):
+        write_queue(workspace.queue, tab.queue.items)
+    settings.setValue(CASES_FOLDER, str(others))
+    tab.changed.emit()
+    assert tab.queue.items  # of another patient who is called anna
+    assert tab.order == ()
+    viewer.dims.set_current_step(0, 1)
+    tab.queue.go_to(tab.queue.items[0])
+    assert viewer.dims.current_step[0] == 1
+    assert tab.queue.line.text().startswith("anna is not open")
+
+
 def test_a_damaged_list_is_named(tab, data, viewer):
     workspace = default_workspace(data)
     with workspace.locked("queue"):
@@ -179,7 +204,7 @@ def test_a_damaged_list_is_named(tab, data, viewer):
     again.deleteLater()
 
 
-def test_a_click_opens_another_case_at_its_slice(make_napari_viewer, tiny_default, data, qtbot):
+def test_a_click_opens_another_case_at_its_slice(make_napari_viewer, tiny_default, data, qtbot, monkeypatch):
     viewer = make_napari_viewer()
     cases, tab = CasesWidget(viewer), ReviewWidget(viewer)
     for name, widget in (("Cases", cases), ("Review", tab)):
@@ -193,4 +218,17 @@ def test_a_click_opens_another_case_at_its_slice(make_napari_viewer, tiny_defaul
     qtbot.waitUntil(lambda: tab.volume is not None and tab.volume.name == "bert", timeout=30_000)
     qtbot.waitUntil(lambda: viewer.dims.current_step[0] == item.z, timeout=30_000)
     assert tab.order == tuple(found.z for found in tab.queue.items if found.case == "bert")
+
+    cases.cases_page.select(cases.cases_page.find("dora"))
+    tab._next_case()
+    qtbot.waitUntil(lambda: tab.volume.name == "carl" and not cases.is_busy, timeout=30_000)
+
+    monkeypatch.setattr(cases, "_may_replace", lambda: False)  # as if an edited mask were to be kept
+    viewer.dims.set_current_step(0, 1)
+    tab.queue.go_to(item)
+    assert tab.queue.line.text() == ""
+    monkeypatch.undo()
+    cases.open_case("bert")
+    qtbot.waitUntil(lambda: tab.volume.name == "bert" and tab.corrections is not None, timeout=30_000)
+    assert viewer.dims.current_step[0] != item.z  # nobody waits for it any more
     qtbot.waitUntil(lambda: not cases.is_busy, timeout=30_000)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -34,10 +35,12 @@ from napari_brainseg.plugin.layer_metadata import is_edited, kind_of
 from napari_brainseg.plugin.layers import image_layers
 from napari_brainseg.plugin.metrics_widget import MetricsWidget
 from napari_brainseg.plugin.opened_case import edited_masks
+from napari_brainseg.plugin.preferences import CASES_FOLDER, preferences
 from napari_brainseg.plugin.result_layer import ResultLayer
 from napari_brainseg.plugin.review_form import ACCEPT, ACCEPT_ALL, CORRECT, GO_ON, UNFLAG, WITHDRAW, WITHDRAW_ALL
 from napari_brainseg.plugin.review_widget import ReviewWidget
 from napari_brainseg.plugin.sources import Source
+from napari_brainseg.plugin.workspace_choice import data_folder_of, workspace_for
 
 OpenTab = Callable[..., ReviewWidget]
 
@@ -316,6 +319,47 @@ def test_a_workspace_in_the_case_is_refused_and_another_is_remembered(viewer, ca
     tab.place.choose(tmp_path / "elsewhere")
 
     assert open_tab(viewer).workspace == tab.workspace == Workspace(tmp_path / "elsewhere")
+
+
+@pytest.fixture
+def workspace_when_listed(volume):
+    """Where the corrections of the case are when the Cases tab lists a folder."""
+
+    def workspace(folder: Path) -> Path:
+        preferences().setValue(CASES_FOLDER, str(folder))
+        return workspace_for(data_folder_of(volume)).folder
+
+    return workspace
+
+
+@pytest.mark.parametrize("first", ["data", "."])
+def test_corrections_are_found_again_when_a_folder_above_or_below_is_listed(workspace_when_listed, volume, data, first):
+    kept = workspace_when_listed(data.parent / first)
+    assert kept.name == f"{(data.parent / first).resolve().name}-corrected"
+    Corrections(Workspace(kept), volume).save(np.zeros(volume.shape, np.uint8), [0], state="accepted")
+
+    assert workspace_when_listed(data.parent) == workspace_when_listed(data) == kept
+
+
+def test_what_is_found_where_it_was_goes_on_being_found(workspace_when_listed, volume, data, tmp_path):
+    kept = {folder: workspace_when_listed(folder) for folder in (data, data.parent)}
+    assert len(set(kept.values())) == 2
+    for folder in kept.values():
+        Corrections(Workspace(folder), volume).save(np.zeros(volume.shape, np.uint8), [0], state="accepted")
+    for folder, workspace in kept.items():
+        assert workspace_when_listed(folder) == workspace
+
+    preferences().setValue(f"review/workspace/{quote(str(data.parent), safe='')}", str(tmp_path / "chosen"))
+    assert workspace_when_listed(data.parent) == tmp_path / "chosen"
+    assert workspace_when_listed(data) == kept[data]
+
+
+def test_corrections_of_another_patient_of_the_same_name_are_not_taken(workspace_when_listed, volume, data):
+    (data.parent / "others" / "bert").mkdir(parents=True)
+    other = Workspace(workspace_when_listed(data.parent))
+    Corrections(other, volume).save(np.zeros(volume.shape, np.uint8), [0], state="accepted")
+
+    assert workspace_when_listed(data) != other.folder
 
 
 # saving
@@ -915,14 +959,14 @@ def test_the_metrics_compare_a_correction_but_suggest_the_prediction(viewer, tab
         metrics.close()
 
 
-def test_opening_another_case_saves_and_asks_nothing(viewer, tab, workspace, volume, monkeypatch):
+def test_opening_another_case_saves_and_asks_nothing(viewer, tab, workspace, volume, data, monkeypatch):
     def asked(*_):
         raise AssertionError("a question was asked")
 
     monkeypatch.setattr(QMessageBox, "question", asked)
     cases = CasesWidget(viewer)
     try:
-        cases._names = {"bert"}
+        cases._places = {data / "bert"}
         stroke(tab.layer, 2)
         assert cases._may_replace()
     finally:
@@ -930,26 +974,26 @@ def test_opening_another_case_saves_and_asks_nothing(viewer, tab, workspace, vol
     assert list(on_disk(workspace, volume).planes) == [2]
 
 
-def test_another_case_can_be_opened_after_the_tab_was_closed(viewer, tab, qtbot):
+def test_another_case_can_be_opened_after_the_tab_was_closed(viewer, tab, data, qtbot):
     autosave = tab.session.autosave
     tab.close()
     qtbot.waitUntil(lambda: not isalive(autosave), timeout=5000)
     cases = CasesWidget(viewer)
     try:
-        cases._names = {"bert"}
+        cases._places = {data / "bert"}
         assert cases._may_replace()
     finally:
         cases.close()
 
 
-def test_what_could_not_be_saved_is_asked_about(viewer, tab, full_disk, monkeypatch):
+def test_what_could_not_be_saved_is_asked_about(viewer, tab, data, full_disk, monkeypatch):
     questions = []
     monkeypatch.setattr(
         QMessageBox, "question", lambda *words: questions.append(words[2]) or QMessageBox.StandardButton.Cancel
     )
     cases = CasesWidget(viewer)
     try:
-        cases._names = {"bert"}
+        cases._places = {data / "bert"}
         stroke(tab.layer, 2)
         assert not cases._may_replace()
     finally:

@@ -568,6 +568,29 @@ def test_closing_the_window_asks_about_a_running_training(
     assert is_stop_asked(folder) == stops
 
 
+def test_a_window_that_stays_open_all_the_same_asks_again_when_it_is_closed_the_next_time(
+    tab, watch, make_run, qtbot, monkeypatch
+):
+    class Staying(QWidget):
+        def closeEvent(self, event):
+            event.ignore()
+
+    asked = []
+    monkeypatch.setattr(train_farewell, "ask", lambda *_, **__: asked.append(1) or "go on")
+    window = Staying()
+    qtbot.addWidget(window)
+    tab.setParent(window)
+    window.show()
+    watch(make_run("run"))
+
+    window.close()
+    window.close()  # as napari does when it quits, of which nobody is asked twice
+    assert len(asked) == 1
+    qtbot.wait(20)
+    window.close()
+    assert len(asked) == 2
+
+
 def test_closing_asks_nothing_where_nothing_runs(tab, watch, make_run, qtbot, monkeypatch):
     monkeypatch.setattr(train_farewell, "ask", lambda *_, **__: pytest.fail("asked"))
     window = QWidget()

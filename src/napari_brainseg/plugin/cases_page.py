@@ -10,9 +10,11 @@ from qtpy.QtWidgets import QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from ..core.cases import Case
+from ..core.volumes import Volume
 from .buttons import allow, make_button, side_by_side
 from .case_details import CaseDetails
 from .case_table import CaseFilter, CaseRow, CaseTable, CaseView
+from .opened_case import places_of
 
 OPEN_FOLDER = (
     "Choose a folder of cases, one case folder, or a folder that holds kaggle_3m; it can also be dropped here."
@@ -99,9 +101,14 @@ class CasesPage(QWidget):
         self.filter.clear()
         self.table.set_cases(list(cases))
 
-    def neighbour(self, step: int) -> int | None:
-        """Number of the case before (-1) or after (1) the selected one in the table; broken ones are passed."""
-        position = self.view.currentIndex().row() + step
+    def neighbour(self, step: int, of: Volume | None = None) -> int | None:
+        """Number of the case before (-1) or after (1) that of a volume in the table; broken ones are passed.
+
+        Counted from the selected one where no volume is given, or one that is not listed.
+        """
+        rows = (row for row, case in enumerate(self.cases) if of is not None and of.source in places_of([case]))
+        start = self.shown.mapFromSource(self.table.index(next(rows, -1), 0))
+        position = (start if start.isValid() else self.view.currentIndex()).row() + step
         while 0 <= position < self.shown.rowCount():
             number = self.shown.mapToSource(self.shown.index(position, 0)).row()
             if not self.table.rows[number].error:

@@ -22,6 +22,7 @@ from ..core.cases import Case, find_cases
 from ..core.exploration import summarise_case
 from ..core.phantom import write_phantom_cases
 from ..core.progress import Progress
+from ..core.volumes import Volume
 from ..core.words import counted, plain
 from .buttons import make_button, side_by_side
 from .cases_page import OPEN_FOLDER, CasesPage
@@ -29,7 +30,7 @@ from .columns import text_line
 from .correction_layer import save_corrections
 from .explore_page import ExplorePage
 from .layers import sample_folder
-from .opened_case import edited_masks, layers_of, make_layers, show_case, show_largest_tumour
+from .opened_case import edited_masks, layers_of, make_layers, places_of, show_case, show_largest_tumour
 from .preferences import CASES_FOLDER, preferences
 from .tabs import is_closing, raise_tab, without_proxy
 from .task import Task, Tasks
@@ -56,7 +57,8 @@ class CasesWidget(QWidget):
         super().__init__()
         self.viewer = viewer
         self.folder: Path | None = None
-        self._names: set[str] = set()
+        self._places: set[Path] = set()
+        """Of all cases that were listed: one of them makes room for the next."""
         self._tasks = Tasks(self)
         self._settings = preferences()
         self._build()
@@ -82,7 +84,7 @@ class CasesWidget(QWidget):
         for page in (self.cases_page, self.explore_page):
             self.pages.addWidget(page)
         self.bar = QProgressBar()
-        self.bar.setToolTip("How many cases have been looked into; the table can be used meanwhile.")
+        self.bar.setToolTip("How many folders or cases have been looked into; the table can be used meanwhile.")
         self.cancel_button = make_button("Cancel", self._cancel_or_continue)
         self.busy = side_by_side(self.bar, self.cancel_button, stretch=(1, 0))
         self.message = text_line("What was done last, or what went wrong.")
@@ -123,15 +125,15 @@ class CasesWidget(QWidget):
         folder = Path(folder)
         self._tasks.drop("fill")
         self._say(f"Looking for cases in {folder} …")
-        self._start("list", lambda _: find_cases(folder), partial(self._list, folder))
+        self._start("list", lambda task: find_cases(folder, on_progress=task.report), partial(self._list, folder))
 
     def open_sample(self) -> None:
         """List made-up patients, which are written first if this user has none yet."""
         folder = sample_folder()
 
-        def cases(_: Task) -> list[Case]:
+        def cases(task: Task) -> list[Case]:
             write_phantom_cases(folder)
-            return find_cases(folder)
+            return find_cases(folder, on_progress=task.report)
 
         self._tasks.drop("fill")
         self._say("Making the sample data set …")
@@ -152,7 +154,7 @@ class CasesWidget(QWidget):
     def _list(self, folder: Path, cases: list[Case]) -> None:
         last = self._settings.value(_CASE, "")
         self.folder = folder
-        self._names.update(case.name for case in cases)
+        self._places |= places_of(cases)
         self._settings.setValue(CASES_FOLDER, str(folder))
         self.cases_page.show_cases(folder, cases)
         self.pages.setCurrentWidget(self.cases_page)
@@ -183,10 +185,13 @@ class CasesWidget(QWidget):
         self._say(counted(len(rows), "case") + (f", {odd} with a problem ⚠" if odd else ""))
 
     def _cancel_or_continue(self) -> None:
-        if self._tasks.keys() & {"list", "fill"}:
+        self.cases_page.shown.setDynamicSortFilter(True)
+        if "list" in self._tasks:
             self._tasks.drop("list")
+            still = f" The table still shows {self.folder.name}." if self.folder else ""
+            self._say(f"Stopped looking for cases.{still}")
+        elif "fill" in self._tasks:
             self._tasks.drop("fill")
-            self.cases_page.shown.setDynamicSortFilter(True)
             rows = self.cases_page.table.rows
             self._say(f"Stopped; {sum(row.is_known for row in rows)} of {len(rows)} cases were looked into.")
         else:
@@ -201,22 +206,29 @@ class CasesWidget(QWidget):
         if number is not None:
             self._open(number, then=partial(raise_tab, self.viewer, "Segment"))
 
-    def open_case(self, name: str, then: Callable[[], object] = lambda: None) -> None:
-        """Open a case by its name in place of the former one, as the table lists it, and do something once it is."""
+    def open_case(self, name: str, then: Callable[[], object] = lambda: None) -> bool:
+        """Open a case of the table by its name in place of the former one, and do something once it is open.
+
+        Returns
+        -------
+        bool
+            False if that was not begun: there is no such case, it is broken, or a person wants to keep the former one.
+        """
         self.cases_page.filter.clear()  # which may hide it
         number = self.cases_page.find(name)
-        if number is not None:
-            self.cases_page.select(number)
-            self._open(number, then)
+        if number is None:
+            return False
+        self.cases_page.select(number)
+        return self._open(number, then)
 
     def _explore(self) -> None:
         assert self.folder
         self.pages.setCurrentWidget(self.explore_page)
         self.explore_page.show_folder(self.folder, self.cases_page.cases)
 
-    def open_neighbour(self, step: int) -> None:
-        """Open the case before (-1) or after (1) the selected one, as the table is sorted; broken ones are passed."""
-        number = self.cases_page.neighbour(step)
+    def open_neighbour(self, step: int, of: Volume | None = None) -> None:
+        """Open the case before (-1) or after (1) another in the table, see `CasesPage.neighbour`."""
+        number = self.cases_page.neighbour(step, of)
         if number is not None and self._open(number):
             self.cases_page.select(number)
 
@@ -233,7 +245,7 @@ class CasesWidget(QWidget):
 
     def _may_replace(self) -> bool:
         """Whether the case in the viewer may go; asks if a person has changed its mask."""
-        layers = layers_of(self.viewer, self._names)
+        layers = layers_of(self.viewer, self._places)
         save_corrections(layers)
         edited = edited_masks(layers)
         if not edited:
@@ -250,7 +262,7 @@ class CasesWidget(QWidget):
         return bool(answer == QMessageBox.StandardButton.Discard)
 
     def _show(self, case: Case, then: Callable[[], object], layers: "list[Layer]") -> None:
-        show_case(self.viewer, self.window() or self, layers, instead_of=layers_of(self.viewer, self._names))
+        show_case(self.viewer, self.window() or self, layers, instead_of=layers_of(self.viewer, self._places))
         self._settings.setValue(_CASE, case.name)
         self._say(f"{case.name} is open.")
         then()
@@ -273,7 +285,7 @@ class CasesWidget(QWidget):
     def _progress(self, progress: Progress) -> None:
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
-        self.bar.setFormat("%v of %m cases")
+        self.bar.setFormat("%v of %m " + ("folders" if progress.stage == "looking for cases" else "cases"))
 
     def _say(self, words: str) -> None:
         self.message.setText(words)
@@ -299,7 +311,7 @@ class CasesWidget(QWidget):
     def event(self, event: QEvent) -> bool:
         """Stop all work when the tab is closed."""
         if is_closing(self, event):
-            self._tasks.stop()
+            self._tasks.close()  # what is listed by now would be looked into
             self.explore_page.close_tasks()
         return bool(super().event(event))
 

@@ -2,9 +2,19 @@
 
 import re
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QScrollBar,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
 _LONG = re.compile(r"[/\\_]|[^\s/\\_]{20}")
@@ -12,6 +22,42 @@ _LONG = re.compile(r"[/\\_]|[^\s/\\_]{20}")
 
 _ANY_HEIGHT = 2**24 - 1
 """Qt's word for no limit."""
+
+
+_TURNED = QComboBox, QAbstractSpinBox, QAbstractSlider
+"""Controls that the wheel turns."""
+
+
+class _WheelGuard(QObject):
+    """Lets the wheel scroll the column, and turn only the control that was chosen before, also where some come later.
+
+    Parameters
+    ----------
+    inside : QWidget
+        What is scrolled.
+    """
+
+    def __init__(self, inside: QWidget) -> None:
+        super().__init__(inside)
+        self._inside = inside
+        inside.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Pass the wheel on, and look for controls whenever something has been laid out."""
+        if watched is self._inside:
+            if event.type() == QEvent.Type.LayoutRequest:
+                self._guard()
+        elif event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()  # so that Qt hands it to what is around the control
+            return True
+        return False
+
+    def _guard(self) -> None:
+        for control in (control for kind in _TURNED for control in self._inside.findChildren(kind)):
+            if not isinstance(control, QScrollBar):
+                control.installEventFilter(self)
+            if control.focusPolicy() == Qt.FocusPolicy.WheelFocus:
+                control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
 
 class Column(QScrollArea):
@@ -23,6 +69,7 @@ class Column(QScrollArea):
         stack(inside, *parts).addStretch()
         inside.layout().setContentsMargins(6, 6, 6, 6)
         self.setWidget(inside)
+        _WheelGuard(inside)
         self.setWidgetResizable(True)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # pictures must not change its width
         self.setMinimumWidth(300)

@@ -170,9 +170,10 @@ class ExplorePage(QWidget):
 
     def _go_to(self, item: QListWidgetItem) -> None:
         finding: Finding = item.data(_FINDING)
-        there = partial(show_slice, self.viewer, finding.case, finding.slice_number)
-        if finding.case and not there():
-            self._go_to_case(finding.case, there)
+        for case in self._cases:
+            there = partial(show_slice, self.viewer, case, finding.slice_number)
+            if case.name == finding.case and not there():
+                self._go_to_case(case.name, there)
 
     def _show_report(self, page: Path) -> None:
         self.message.setText(f"The report is in {page.parent}")

@@ -16,7 +16,7 @@ from ..core.masks import read_mask, read_truth, write_mask, write_mask_file
 from ..core.phantom import SAMPLE_CASES, make_phantom, write_phantom_cases
 from ..core.tiffs import is_stack
 from ..core.volumes import Array, Spacing, Volume, read_volume
-from .layer_metadata import METADATA, Role, notes, role_of
+from .layer_metadata import METADATA, Role, notes, role_of, volume_of
 from .slice_view import go_to_slice
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     case = _case_at(Path(str(path)))
     if case is None:
         raise ValueError(f"{path} is not one case; open a folder of cases in the Cases tab")
-    if viewer := _current_viewer():
-        outline_masks(viewer)
-        viewer.layers.events.inserted.connect(_go_to_tumour)
-    return case_layers(case)
+    return _awaited(case_layers(case))
 
 
 def list_cases(path: str | Sequence[str]) -> list[tuple[None]]:
@@ -168,7 +165,7 @@ def image_layers(volume: Volume) -> list[LayerData]:
 
 
 def mask_layer(mask: Array, volume: Volume, role: Role, **more: Any) -> LayerData:
-    """Labels layer in the colour of its role; `outline_masks` makes it an outline.
+    """Labels layer in the colour of its role; `outline` makes it one, once it is there.
 
     Parameters
     ----------
@@ -192,21 +189,28 @@ def mask_layer(mask: Array, volume: Volume, role: Role, **more: Any) -> LayerDat
     return np.array(mask, np.uint8), options, "labels"
 
 
-def outline_masks(viewer: "napari.Viewer") -> None:
-    """Show each of our masks as an outline once it is added: napari takes no contour where a layer is described."""
-    viewer.layers.events.inserted.connect(_outline)
-
-
-def _outline(event: Any) -> None:
-    layer = event.value
+def outline(layer: "Layer") -> None:
+    """Show a mask of ours as an outline; where a layer is only described, napari takes no contour."""
     if hasattr(layer, "contour") and role_of(layer):
         layer.contour = 2
 
 
-def _go_to_tumour(event: Any) -> None:
-    layer, viewer = event.value, _current_viewer()
-    if viewer and role_of(layer) in ("manual", "mask") and layer.data.any():
-        go_to_slice(viewer, layer, largest_slice(layer.data))
+def _awaited(layers: list[LayerData]) -> list[LayerData]:
+    """Return layers for napari to add; their mask, which is the last, is then outlined and its tumour gone to, once."""
+    viewer, (_, options, kind) = _current_viewer(), layers[-1]
+    volume = notes(options["metadata"])["volume"]
+
+    def arrive(event: Any) -> None:
+        layer = event.value
+        if viewer and volume_of(layer) is volume and role_of(layer):
+            viewer.layers.events.inserted.disconnect(arrive)
+            outline(layer)
+            if layer.data.any():
+                go_to_slice(viewer, layer, largest_slice(layer.data))
+
+    if viewer and kind == "labels":
+        viewer.layers.events.inserted.connect(arrive)
+    return layers
 
 
 def geometry(volume: Volume) -> dict[str, Any]:
@@ -261,11 +265,9 @@ def _mask_and_volume(data: Any, meta: dict[str, Any]) -> tuple[Array, Volume]:
 
 def phantom_case() -> list[LayerData]:
     """Sample: a made-up patient with a tumour and its manual mask."""
-    if viewer := _current_viewer():
-        outline_masks(viewer)
     case = SAMPLE_CASES[0]
     volume, mask = make_phantom(case.seed, name=case.name)
-    return [*image_layers(volume), mask_layer(mask, volume, "manual")]
+    return _awaited([*image_layers(volume), mask_layer(mask, volume, "manual")])
 
 
 def phantom_data_set() -> list[LayerData]:

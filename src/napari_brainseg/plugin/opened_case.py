@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ..core.cases import Case
 from ..core.exploration import largest_slice
 from .layer_metadata import ROLES, is_edited, role_of, volume_of
-from .layers import case_layers, outline_masks
+from .layers import case_layers, outline
 from .slice_view import go_to_slice
 
 if TYPE_CHECKING:
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
-def layers_of(viewer: "napari.Viewer", names: Collection[str]) -> list["Layer"]:
-    """Images, masks and results of the cases with these names."""
-    return [layer for layer in viewer.layers if (volume := volume_of(layer)) and volume.name in names]
+def places_of(cases: Iterable[Case]) -> set[Path]:
+    """Where the volumes of cases come from: their folders or files, whatever each case is called in a listing."""
+    return {place for case in cases for place in (case.folder, *case.images[:1])}
+
+
+def layers_of(viewer: "napari.Viewer", places: Collection[Path]) -> list["Layer"]:
+    """Images, masks and results of the cases that come from these places."""
+    return [layer for layer in viewer.layers if (volume := volume_of(layer)) and volume.source in places]
 
 
 def edited_masks(layers: Iterable["Layer"]) -> list[str]:
@@ -58,13 +64,12 @@ def show_case(
     instead_of : iterable of Layer
         Those that go.
     """
-    outline_masks(viewer)
     with _held(window):
         viewer.layers.selection.clear()
         for layer in list(instead_of):
             viewer.layers.remove(layer)
         for layer in layers:
-            viewer.add_layer(layer)
+            outline(viewer.add_layer(layer))
         viewer.reset_view()
         show_largest_tumour(viewer)
 
@@ -95,9 +100,9 @@ def show_largest_tumour(viewer: "napari.Viewer") -> bool:
     return False
 
 
-def show_slice(viewer: "napari.Viewer", name: str, number: int | None) -> bool:
+def show_slice(viewer: "napari.Viewer", case: Case, number: int | None) -> bool:
     """Go to a slice of an opened case by its number, where one is given; False if the case is not open."""
-    layers = layers_of(viewer, {name})
+    layers = layers_of(viewer, places_of([case]))
     volume = volume_of(layers[0]) if layers else None
     if volume is None:
         return False

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
 
 from ..core.cases import find_cases, patient_of
@@ -58,8 +60,10 @@ class ReviewQueue(QWidget):
         self._tasks = Tasks(self)
         self._started = 0.0
         """When the first case was begun with."""
-        self._wanted: QueueItem | None = None
-        """Where to go once its case is open."""
+        self._place: Path | None = None
+        """Where the cases of the list lie: a case of the same name elsewhere is another one."""
+        self._stored_in: Workspace | None = None
+        """Whose stored list was read last."""
         self.scope = QComboBox()
         self.scope.addItems((THIS_CASE, ALL_CASES))
         self.scope.setToolTip("Look for slices in the case at hand, or in all that the Cases tab lists.")
@@ -78,7 +82,6 @@ class ReviewQueue(QWidget):
         stack(self, search, self.why_line, self.table, self.line, self.bar)
         self.scope.currentTextChanged.connect(lambda _: self._update())
         review.changed.connect(self._follow)
-        self._read_stored()
         self._follow()
 
     def find(self) -> None:
@@ -92,39 +95,48 @@ class ReviewQueue(QWidget):
             folder, workspace = self._data_folder(), self._data_workspace()
             assert folder
             assert workspace
-            self._begin(lambda task: _find_in_all(folder, workspace, task))
+            self._begin(lambda task: _find_in_all(folder, workspace, task), partial(self._found, workspace))
         elif result:
             done = [z for z, state in enumerate(self._review.states()) if state in TRUE_STATES]
             manual = manual_layer(self._review.viewer.layers, result.volume)
-            self._show(_find_in_case(result, done, manual))
+            self._show(_find_in_case(result, done, manual), result.volume.source)
             self._follow()
 
     def go_to(self, item: QueueItem) -> None:
         """Show a slice of the list, and open its case first if it is another one."""
-        volume = self._review.volume
-        if volume is not None and volume.name == item.case:
-            self._wanted = None
-            self._review.go_to(item.z)
-            return
-        cases = find_tab(self._review.viewer, "Cases")
-        if cases is None or not any(row.case.name == item.case for row in cases.cases_page.table.rows):
+        volume, tab = self._review.volume, find_tab(self._review.viewer, "Cases")
+        listed = tab.cases_page.cases if tab is not None else ()
+        if volume is not None and self._is_of(item, volume.name, volume.source):
+            self._arrive(item)
+        elif not any(self._is_of(item, case.name, *case.images[:1]) for case in listed):
             self._say(f"{item.case} is not open: open its folder in the Cases tab first.")
-            return
-        self._wanted = item
-        self._say(f"Opening {item.case}…")
-        cases.open_case(item.case)
+        elif tab.open_case(item.case, partial(self._arrive, item)):
+            self._say(f"Opening {item.case}…")
 
     def close_tasks(self) -> None:
         """Stop all work."""
         self._tasks.close()
 
-    def _begin(self, work: "Callable[[Task], FoundQueue]") -> None:
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look whether the Cases tab lists another data set by now."""
+        super().showEvent(event)
+        self._follow()
+
+    def _arrive(self, item: QueueItem) -> None:
+        self._review.go_to(item.z)
+        self._say("")
+
+    def _is_of(self, item: QueueItem, name: str, place: Path | None = None) -> bool:
+        """Whether an item of the list is of the case of this name that lies there."""
+        return name == item.case and self._place in ((place, *place.parents) if place else (None,))
+
+    def _begin(self, work: "Callable[[Task], FoundQueue]", found: "Callable[[FoundQueue], object]") -> None:
         self._tasks.begin(
             "find",
             work,
             self._ended,
             progressed=self._show_progress,
-            returned=self._found,
+            returned=found,
             failed=lambda error: self._say(as_sentence(error)),
         )
         self._started = 0.0
@@ -149,37 +161,40 @@ class ReviewQueue(QWidget):
         seconds = (time.monotonic() - self._started) / progress.done * (progress.total - progress.done)
         return f", {in_words(seconds)} left"
 
-    def _found(self, found: "FoundQueue") -> None:
-        self._show(found.items)
+    def _found(self, workspace: Workspace, found: "FoundQueue") -> None:
+        if workspace != self._data_workspace():
+            return  # it is stored for when that data set is listed again
+        self._show(found.items, self._data_folder())
         if found.failed:
             name, reason = next(iter(found.failed.items()))
             self._say(f"{len(found.failed)} cases could not be looked into; {name}: {reason}")
         self._follow()
 
     def _follow(self) -> None:
-        """Go where somebody wanted to, and let the tab step through what is queued of its case."""
+        """Take the list of the data set, and let the tab step through what is queued of its case."""
+        if self._data_workspace() != self._stored_in:
+            self._read_stored()
         volume = self._review.volume
-        if volume is not None and self._wanted and volume.name == self._wanted.case and self._review.corrections:
-            item, self._wanted = self._wanted, None
-            self._review.go_to(item.z)
-            self._say("")
         if volume is not None:
-            order = tuple(item.z for item in self.items if item.case == volume.name)
+            order = tuple(item.z for item in self.items if self._is_of(item, volume.name, volume.source))
             if order != self._review.order:
                 self._review.set_order(order)
         self._mark_done()
         self._update()
 
     def _read_stored(self) -> None:
-        workspace = self._data_workspace()
+        self._stored_in = workspace = self._data_workspace()
+        self._show((), None)
+        self._say("")
         if workspace and workspace.queue.is_file():
             try:
-                self._show(read_queue(workspace.queue))
+                self._show(read_queue(workspace.queue), self._data_folder())
             except (OSError, ValueError) as error:
                 self._say(as_sentence(error))
 
-    def _show(self, items: Sequence[QueueItem]) -> None:
-        self.items = list(items)
+    def _show(self, items: Sequence[QueueItem], place: Path | None) -> None:
+        """List slices of the cases that lie at a place."""
+        self.items, self._place = list(items), place.parent if place and place.is_file() else place
         why = ["; ".join(item.reasons) for item in items]
         names = [f"{patient_of(item.case).removeprefix('TCGA_')}, {item.slice_number}" for item in items]
         self.table.show_rows(("Slice", "Why"), list(zip(names, why, strict=True)))
@@ -195,7 +210,8 @@ class ReviewQueue(QWidget):
         volume, states = self._review.volume, self._review.states()
         for row, item in enumerate(self.items):
             cell = self.table.item(row, 0)
-            if volume is not None and volume.name == item.case and item.z < len(states) and cell is not None:
+            is_here = volume is not None and self._is_of(item, volume.name, volume.source)
+            if is_here and item.z < len(states) and cell is not None:
                 font = cell.font()
                 font.setStrikeOut(states[item.z] != "auto")
                 cell.setFont(font)
@@ -221,7 +237,7 @@ class ReviewQueue(QWidget):
 
     def _data_folder(self) -> Path | None:
         folder = str(self._settings.value(CASES_FOLDER, ""))
-        return Path(folder) if folder and Path(folder).exists() else None
+        return Path(folder).absolute() if folder and Path(folder).exists() else None
 
     def _data_workspace(self) -> Workspace | None:
         folder = self._data_folder()

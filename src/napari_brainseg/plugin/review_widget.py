@@ -289,11 +289,11 @@ class ReviewWidget(ReviewForm):
     def _cases(self) -> Any:
         """The Cases tab, if it is open and lists another case."""
         tab = find_tab(self.viewer, "Cases")
-        return tab if tab is not None and tab.cases_page.next_button.isEnabled() else None
+        return tab if tab is not None and tab.cases_page.neighbour(1, self.volume) is not None else None
 
     def _next_case(self) -> None:
         if tab := self._cases():
-            tab.open_neighbour(1)
+            tab.open_neighbour(1, self.volume)
 
     # the window
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 Answer = Literal["go on", "stop", "cancel"]
@@ -45,9 +45,14 @@ class CloseQuestion(QObject):
             event.ignore()
             return True
         self.was_asked = True
+        QTimer.singleShot(0, self._look_again)
         if answer == "stop":
             self._stop()
         return False
+
+    def _look_again(self) -> None:
+        """Ask once more the next time if the window has stayed open, as napari's own question lets a person decide."""
+        self.was_asked = not self.window.isVisible()
 
 
 def ask(parent: QWidget | None, *, can_cancel: bool) -> Answer:

@@ -1,5 +1,6 @@
 """Where corrections are kept: beside the data unless a person wants them elsewhere."""
 
+from glob import escape
 from pathlib import Path
 from urllib.parse import quote
 
@@ -92,18 +93,43 @@ class WorkspaceChoice(QWidget):
 
 
 def data_folder_of(volume: Volume | None) -> Path | None:
-    """The data set that a case belongs to: that of the Cases tab if it lies there; None if it is no file."""
+    """The data set that a case belongs to; None if it is no file.
+
+    That is what the Cases tab lists, or the folder that the case lies in; but where there is a workspace for another
+    folder around the case, and none for that one, or none that knows the case, it is the other folder: corrections are
+    found again whichever of the folders is listed.
+    """
     if volume is None or volume.source is None:
         return None
-    source, listed = volume.source.absolute(), str(preferences().value(CASES_FOLDER, ""))
+    source, listed, name = volume.source.absolute(), str(preferences().value(CASES_FOLDER, "")), volume.name
     folder = Path(listed).absolute() if listed else source.parent
-    return folder if folder in source.parents else source.parent
+    usual = folder if folder in source.parents else source.parent
+    if _chosen(usual):
+        return usual
+    found = [data for data in source.parents[:-1] if _has_workspace(data) and (data == usual or _is_one(source, data))]
+    return min(
+        found, key=lambda data: (not workspace_for(data).ledger_file(name).is_file(), data != usual), default=usual
+    )
+
+
+def _is_one(source: Path, data: Path) -> bool:
+    """Whether no other case of the same name lies as deep in a data set: its corrections would be taken for these."""
+    depth = len(source.relative_to(data).parts)
+    return len(list(data.glob("*/" * (depth - 1) + escape(source.name)))) == 1
+
+
+def _has_workspace(data: Path) -> bool:
+    return bool(_chosen(data)) or default_workspace(data).is_there
 
 
 def workspace_for(data: Path) -> Workspace:
     """The workspace that a person has chosen for a data set, else the one beside it."""
-    chosen = str(preferences().value(_key(data), ""))
+    chosen = _chosen(data)
     return Workspace(Path(chosen)) if chosen else default_workspace(data)
+
+
+def _chosen(data: Path) -> str:
+    return str(preferences().value(_key(data), ""))
 
 
 def _key(data: Path) -> str:
