@@ -319,12 +319,12 @@ class ReviewWidget(ReviewForm):
         if is_in_front:
             self.rounds.refresh()
 
-    def eventFilter(self, _: QObject, event: QEvent) -> bool:
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Save before the window closes, and let it stay open where that fails and the person says so."""
-        if event.type() == QEvent.Type.Close and not self._may_close():
+        if watched is self.window() and event.type() == QEvent.Type.Close and not self._may_close():
             event.ignore()
             return True
-        return False
+        return bool(super().eventFilter(watched, event))
 
     def _may_close(self) -> bool:
         if not self.session or not (lost := self.session.save()):
