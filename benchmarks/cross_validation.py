@@ -49,7 +49,6 @@ RECIPES = {
     "longer-wide": LONGER,
     "fast-long": LONGER,
     "fast-residual": f"{LONG} {FAST} --network dynunet",
-    "fast-residual-long": LONGER,
     "fast-more": MORE,
     "fast-light-end": f"{MORE} --augmentation light --modality-dropout 0.15 --reverse 0.5",
     # what course reports compare
@@ -68,7 +67,6 @@ RECIPES = {
 GO_ON = {
     "longer-wide": "long-wide",
     "fast-long": "fast",
-    "fast-residual-long": "fast-residual",
     "fast-more": "fast-long",
     "fast-light-end": "fast-long",
 }
