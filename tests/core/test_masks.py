@@ -23,8 +23,9 @@ from napari_brainseg.core.masks import (
     write_mask,
     write_mask_file,
 )
+from napari_brainseg.core.niftis import read_nifti
 from napari_brainseg.core.tiffs import read_stack
-from napari_brainseg.core.volumes import Array, Volume, read_nifti, read_volume, volume_of_array
+from napari_brainseg.core.volumes import Array, Volume, read_volume, volume_of_array
 
 SHAPE = (4, 7, 5)
 FORMATS: tuple[MaskFormat, ...] = ("kaggle", "tiff", "nifti")

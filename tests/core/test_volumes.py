@@ -16,8 +16,9 @@ from nibabel import orientations
 
 from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.masks import read_mask
+from napari_brainseg.core.niftis import read_nifti
 from napari_brainseg.core.tiffs import read_slice, read_stack
-from napari_brainseg.core.volumes import Array, Volume, read_nifti, read_volume, volume_of_array
+from napari_brainseg.core.volumes import Array, Volume, read_volume, volume_of_array
 
 SHAPE = (4, 6, 5)
 

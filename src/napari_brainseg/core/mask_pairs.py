@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from .cases import TAKEN_FOR_MASKS, Case, find_masks
 from .masks import Mask, NotBinary, read_mask, read_mask_alone, slices_with_mask
-from .volumes import Affine, Spacing, Volume, lie_apart, read_volume
+from .niftis import Affine, lie_apart
+from .volumes import Spacing, Volume, read_volume
 
 
 @dataclass(frozen=True, slots=True)

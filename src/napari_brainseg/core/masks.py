@@ -14,8 +14,9 @@ from nibabel import orientations
 
 from .cases import Case
 from .files import atomic_path, file_name, refuse_existing
+from .niftis import AXES, Affine, oriented_affine, read_nifti
 from .tiffs import read_slice, read_stack
-from .volumes import AXES, Affine, Array, Spacing, Volume, oriented_affine, read_nifti
+from .volumes import Array, Spacing, Volume
 
 MaskFormat = Literal["kaggle", "tiff", "nifti"]
 Mask = npt.NDArray[np.uint8]

@@ -9,8 +9,9 @@ import psutil
 
 from .cases import Case
 from .config import CHANNELS, FLAIR
+from .niftis import peek_nifti
 from .tiffs import peek_stack
-from .volumes import peek_nifti, read_volume
+from .volumes import read_volume
 
 MEMORY_SHARE = 0.6
 """Of the free memory, so much may be taken for images."""
