@@ -18,7 +18,7 @@ from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.masks import read_mask
 from napari_brainseg.core.niftis import read_nifti
 from napari_brainseg.core.tiffs import read_slice, read_stack
-from napari_brainseg.core.volumes import Array, Volume, read_volume, volume_of_array
+from napari_brainseg.core.volumes import Array, Volume, read_volume, tissue_range, volume_of_array
 
 SHAPE = (4, 6, 5)
 
@@ -761,6 +761,16 @@ def test_volumes_can_be_compared_and_put_into_a_set() -> None:
     one, other = (volume_of_array(noise(SHAPE), "p") for _ in range(2))
     assert one != other
     assert len({one, other}) == 2
+
+
+# What is shown of them
+
+
+@pytest.mark.parametrize("value", [0, 7])
+def test_flat_image_has_a_range(value: int) -> None:
+    low, high = tissue_range(np.full((2, 8, 8), value, np.uint8))
+    assert low == value
+    assert high > low
 
 
 # Arrays in memory

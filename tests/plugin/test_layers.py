@@ -10,8 +10,7 @@ import tifffile
 from napari.layers import Labels, Layer
 
 from napari_brainseg.core.cases import find_cases
-from napari_brainseg.core.exploration import largest_slice
-from napari_brainseg.core.masks import read_mask, write_mask_file
+from napari_brainseg.core.masks import largest_slice, read_mask, write_mask_file
 from napari_brainseg.core.phantom import PhantomCase, make_phantom, write_phantom_cases
 from napari_brainseg.core.volumes import read_volume
 from napari_brainseg.plugin import layers as plugin_layers

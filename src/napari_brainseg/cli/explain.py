@@ -9,8 +9,7 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import ExplainConfig, SegmentConfig
-from ..core.exploration import largest_slice
-from ..core.masks import read_truth
+from ..core.masks import largest_slice, read_truth
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.volumes import Volume, read_volume
 from .console import progress_shown, say

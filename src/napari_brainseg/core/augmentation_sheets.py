@@ -13,8 +13,7 @@ from .augmentation import augment
 from .cases import Case
 from .config import CHANNELS, FLAIR, AugmentationConfig, ModelConfig
 from .devices import Device
-from .exploration import largest_slice
-from .masks import Mask, read_mask
+from .masks import Mask, largest_slice, read_mask
 from .preprocessing import measure_intensities
 from .sampling import Sample, make_batch
 from .volumes import Array, Volume, read_volume

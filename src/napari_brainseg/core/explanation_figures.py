@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 
 from . import colours
 from .config import CHANNELS, FLAIR
-from .exploration import tissue_range
-from .volumes import Array, Volume
+from .volumes import Array, Volume, tissue_range
 
 if TYPE_CHECKING:
     from .contributions import Contribution

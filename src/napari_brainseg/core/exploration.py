@@ -22,7 +22,7 @@ from .findings import (
 from .masks import Mask, read_mask, slice_areas
 from .patient_tables import PatientTable, find_patient_table
 from .progress import OnProgress, Progress, ignore_progress
-from .volumes import Array, Spacing, Volume, read_volume
+from .volumes import Array, Spacing, Volume, read_volume, tissue_range
 
 THUMBNAIL = 256
 """Longest edge of a thumbnail in pixels."""
@@ -101,27 +101,6 @@ def summarise_case(case: Case) -> CaseSummary:
         thumbnail=(np.clip((plane - low) / (high - low), 0, 1) * 255).astype(np.uint8),
         thumbnail_mask=shown,
     )
-
-
-def largest_slice(mask: Array) -> int:
-    """Index of the slice with the most tumour in a mask (Z, Y, X)."""
-    return int(slice_areas(mask).argmax())
-
-
-def tissue_range(channel: Array) -> tuple[float, float]:
-    """Intensities of a volume between which tissue is readable: its minimum, and the head's 99.5th percentile."""
-    sample = channel[:, ::2, ::2]
-    low = float(sample.min())
-    bright = sample[sample > low + 0.05 * (float(sample.max()) - low)]
-    high = float(np.percentile(bright, 99.5)) if bright.size else low
-    return low, max(high, low + 1e-6)
-
-
-def shown_flair(volume: Volume, z: int) -> Array:
-    """FLAIR of the slice at a position along Z, with the intensities of readable tissue."""
-    flair = volume.array[..., CHANNELS.index(FLAIR)]
-    shown: Array = flair[z].clip(*tissue_range(flair))
-    return shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .cases import Case
-from .exploration import Exploration, ExploredCase, shown_flair
+from .exploration import Exploration, ExploredCase
 from .exploration_figures import DARK, FIGURES, LIGHT, figure_names, figure_png
 from .files import atomic_path, refuse_existing, write_text
 from .findings import Finding
@@ -19,7 +19,7 @@ from .montages import sheet_png
 from .progress import OnProgress, Progress, ignore_progress
 from .report_pages import picture_data, render_page
 from .score_tables import Row, write_csv
-from .volumes import Array, read_volume
+from .volumes import Array, read_volume, shown_flair
 
 PICTURES = tuple(f"{name}.png" for name in (*FIGURES, "sheet"))
 EXPLORATION_FILES = ("slices.csv", "cases.csv", "findings.csv", "report.html", *PICTURES)

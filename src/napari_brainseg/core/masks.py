@@ -177,6 +177,11 @@ def slice_areas(mask: Array) -> npt.NDArray[np.intp]:
     return np.array([np.count_nonzero(plane) for plane in mask], np.intp)  # ten times faster than by axis
 
 
+def largest_slice(mask: Array) -> int:
+    """Index of the slice with the most tumour in a mask (Z, Y, X)."""
+    return int(slice_areas(mask).argmax())
+
+
 def write_mask(
     mask: Array,
     folder: Path | str,

@@ -12,13 +12,12 @@ import numpy as np
 from . import colours, score_tables, words
 from .dot_plots import plot_dice, plot_gains
 from .evaluation import POOR_DICE, CaseScores, ScoreSummary, gains_over
-from .exploration import shown_flair
 from .mask_pairs import MaskPair, read_pair
 from .masks import Mask
 from .montages import MontageRow, differences_png, montage_png
 from .progress import OnProgress, Progress, ignore_progress
 from .report_contents import ComparisonReport, ScoredPredictions, ScoreReport
-from .volumes import Array, read_volume
+from .volumes import Array, read_volume, shown_flair
 
 MOST_PICTURES = 12
 

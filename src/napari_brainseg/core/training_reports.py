@@ -9,7 +9,6 @@ from .colours import AGREE, MANUAL, PREDICTION
 from .dot_plots import plot_dice
 from .durations import in_words
 from .evaluation import POOR_DICE
-from .exploration import shown_flair
 from .files import write_text
 from .line_plots import LinePlot, plot_lines
 from .masks import Mask
@@ -19,7 +18,7 @@ from .report_pages import picture_data, render_page
 from .runs import REPORT_FILE, EpochRow, read_history
 from .settings import Settings
 from .splits import worth_of
-from .volumes import Volume
+from .volumes import Volume, shown_flair
 
 MOST_PICTURES = 8
 

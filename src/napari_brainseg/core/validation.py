@@ -11,9 +11,8 @@ import torch
 from .config import CHANNELS, FLAIR, ModelConfig, PostprocessConfig, ScoreConfig
 from .devices import Device
 from .distribution import Team
-from .exploration import largest_slice, tissue_range
 from .losses import Loss
-from .masks import Mask, slice_areas
+from .masks import Mask, largest_slice, slice_areas
 from .metrics import score_mask
 from .networks import SpaceToDepth
 from .postprocessing import postprocess
@@ -22,7 +21,7 @@ from .runs import write_preview, write_previews
 from .sampling import Sample
 from .segmentation import Runner, predict
 from .training_reports import WorstSlice
-from .volumes import Array, Float32Array
+from .volumes import Array, Float32Array, tissue_range
 
 _BATCH = 8
 _PREVIEWS = 4

@@ -166,6 +166,22 @@ def volume_of_array(array: Array, name: str, spacing: Spacing | None = None) -> 
     return _volume(Case(name, Path(), "stack"), array, spacing, "user")
 
 
+def tissue_range(channel: Array) -> tuple[float, float]:
+    """Intensities of a volume between which tissue is readable: its minimum, and the head's 99.5th percentile."""
+    sample = channel[:, ::2, ::2]
+    low = float(sample.min())
+    bright = sample[sample > low + 0.05 * (float(sample.max()) - low)]
+    high = float(np.percentile(bright, 99.5)) if bright.size else low
+    return low, max(high, low + 1e-6)
+
+
+def shown_flair(volume: Volume, z: int) -> Array:
+    """FLAIR of the slice at a position along Z, with the intensities of readable tissue."""
+    flair = volume.array[..., CHANNELS.index(FLAIR)]
+    shown: Array = flair[z].clip(*tissue_range(flair))
+    return shown
+
+
 def _volume(case: Case, array: Array, spacing: Spacing | None, source: SpacingSource = "header") -> Volume:
     numbers = case.numbers or tuple(range(1, len(array) + 1))
     return Volume(

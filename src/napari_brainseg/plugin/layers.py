@@ -11,11 +11,10 @@ import numpy as np
 from ..core import colours
 from ..core.cases import Case, find_cases, find_masks
 from ..core.config import CHANNELS, FLAIR
-from ..core.exploration import largest_slice, tissue_range
-from ..core.masks import read_mask, read_truth, write_mask, write_mask_file
+from ..core.masks import largest_slice, read_mask, read_truth, write_mask, write_mask_file
 from ..core.phantom import SAMPLE_CASES, make_phantom, write_phantom_cases
 from ..core.tiffs import is_stack
-from ..core.volumes import Array, Spacing, Volume, read_volume
+from ..core.volumes import Array, Spacing, Volume, read_volume, tissue_range
 from .layer_metadata import METADATA, Role, notes, role_of, volume_of
 from .slice_view import go_to_slice
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.cases import Case
-from ..core.exploration import largest_slice
+from ..core.masks import largest_slice
 from .layer_metadata import ROLES, is_edited, role_of, volume_of
 from .layers import case_layers, outline
 from .slice_view import go_to_slice
