@@ -23,7 +23,7 @@ from napari_brainseg.core.corrections import Corrections
 from napari_brainseg.core.ledgers import read_ledger
 from napari_brainseg.core.masks import read_slice_mask
 from napari_brainseg.core.phantom import make_phantom
-from napari_brainseg.core.queues import QueueItem
+from napari_brainseg.core.queues import QueueItem, write_queue
 from napari_brainseg.core.segmentation import SlicePrediction
 from napari_brainseg.core.volumes import Volume, read_volume
 from napari_brainseg.core.workspaces import Workspace
@@ -650,8 +650,9 @@ def test_accepting_the_volume_leaves_flagged_slices(viewer, tab, settle, workspa
     assert on_disk(workspace, volume).ledger.count("accepted") == 0
 
 
-def test_all_slices_of_a_queue_are_not_all_slices(viewer, tab, settle):
-    tab.queue.items = [QueueItem(case="bert", slice_number=3, z=2, score=1, reasons=())]
+def test_all_slices_of_a_queue_are_not_all_slices(viewer, tab, settle, data, workspace):
+    write_queue(workspace.queue, [QueueItem(case="bert", slice_number=3, z=2, score=1, reasons=())])
+    preferences().setValue(CASES_FOLDER, str(data))
     tab.changed.emit()
     viewer.dims.set_current_step(0, 2)
     tab.accept()
