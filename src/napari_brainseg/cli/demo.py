@@ -15,9 +15,9 @@ from ..core.model_folders import DEFAULT_MODEL
 from ..core.phantom import write_phantom_cases
 from ..core.results import write_segmentation
 from ..core.volumes import read_volume
-from ..core.words import counted
+from ..core.words import counted, plain
 from .console import complain, progress_shown, say
-from .outputs import check_output, refuse_data
+from .outputs import check_folder, check_output, refuse_data
 from .settings_options import settings_options
 
 _MOST_ROWS = 12
@@ -31,6 +31,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option(help="Replace the results of an earlier run.")] = False,
 ) -> None:
     """Segment a data set with the shipped model, compare with its manual masks, and draw a picture."""
+    check_folder(output)
     summary, montage, masks = output / "summary.json", output / "montage.png", output / "masks"
     for path in (summary, montage):
         check_output(path, overwrite=overwrite)
@@ -58,7 +59,7 @@ def demo(
                 found = segment_volume(volume, trained, config, on_progress=on_progress)
                 result = write_segmentation(found, volume, masks / case.name, overwrite=overwrite)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                failed[case.name] = str(error)
+                failed[case.name] = plain(error)
                 continue
             dice, agreement = _agreement(found.mask, truth)
             seconds = result.provenance.seconds

@@ -8,13 +8,13 @@ import typer
 
 from ..core.config import ScoreConfig
 from ..core.evaluation import POOR_DICE, CaseScores, score_cases
-from ..core.files import refuse_existing
 from ..core.mask_pairs import pair_masks
 from ..core.progress import OnProgress
 from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreReport, report_scores
 from ..core.score_tables import figure_of, figure_title, shown
 from ..core.words import counted, few
 from .console import complain, name_failed, progress_shown, say
+from .outputs import check_report
 from .settings_options import settings_options
 from .tables import Column, score_table
 
@@ -32,8 +32,7 @@ def score(
     """Compare masks with references, case by case, and say what they are worth together."""
     from ..core.reports import SCORE_FILES, write_score_report  # loads matplotlib
 
-    if output and not overwrite:
-        refuse_existing(output, SCORE_FILES)
+    check_report(output, SCORE_FILES, overwrite=overwrite)
     with progress_shown() as on_progress:
         scored = score_folder(predictions, references, config, on_progress)
         tell_left_out(scored)

@@ -15,8 +15,9 @@ from ..core.masks import MaskFormat
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.results import SegmentationResult, write_segmentation
 from ..core.volumes import Spacing, Volume, read_volume
+from ..core.words import plain
 from .console import complain, name_failed, progress_shown, say
-from .outputs import refuse_data
+from .outputs import check_folder, refuse_data
 from .settings_options import settings_options
 
 
@@ -49,6 +50,7 @@ def segment(
     refuse_data(cases, output)
     if not overwrite:
         _refuse_existing(cases, output)
+    check_folder(output)
     from ..core.models import load_model
     from ..core.segmentation import segment as segment_volume
 
@@ -64,7 +66,7 @@ def segment(
                 found = segment_volume(volume, trained, config, postprocessing, on_progress=on_progress)
                 result = write_segmentation(found, volume, output / case.name, format=format, overwrite=overwrite)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                failed[case.name] = str(error)
+                failed[case.name] = plain(error)
                 continue
             done.append(result)
             for problem in case.problems:
@@ -88,7 +90,7 @@ def _find_all(inputs: Sequence[Path]) -> tuple[list[Case], dict[str, str]]:
         try:
             cases += find_cases(path)
         except (ValueError, OSError) as error:
-            failed[str(path)] = str(error)
+            failed[str(path)] = plain(error)
     return cases, failed
 
 
@@ -118,7 +120,7 @@ def _read(case: Case, spacing: Spacing | None) -> Volume | str:
     try:
         volume = read_volume(case)
     except (ValueError, OSError, MemoryError) as error:
-        return str(error)
+        return plain(error)
     return volume.with_spacing(spacing) if spacing else volume
 
 
