@@ -4,9 +4,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
+from napari_brainseg.cli.outputs import refuse_inside
 from napari_brainseg.core import models
+from napari_brainseg.core.cases import find_cases
 from napari_brainseg.core.exploration_reports import EXPLORATION_FILES
 from napari_brainseg.core.reports import COMPARISON_FILES, SCORE_FILES
 
@@ -96,3 +100,43 @@ def test_a_case_that_failed_is_told_without_the_number_of_an_error(brainseg, tin
     monkeypatch.setattr(sys.modules["napari_brainseg.cli.segment"], "write_segmentation", refuse)
     told = brainseg("segment", data / "anna", "--output", tmp_path / "out")
     assert told.err == "anna: mask.tif: permission denied\n0 segmented, 1 not\n"
+
+
+@pytest.mark.parametrize("place", ["", "anna", "anna/deeper", "new/../bert"])
+@pytest.mark.parametrize("command", ["segment", "score", "compare", "explore", "demo"])
+def test_a_folder_of_data_or_of_a_case_is_refused_and_nothing_is_written(
+    brainseg, tiny_default, commands, data, files_of, no_work, command, place
+):
+    before = files_of(data)
+    told = brainseg(*commands[command], data / place)
+    assert (told.code, told.out) == (1, "")
+    assert f"{data / place} is not apart from the data, which lies in {data}" in told.err
+    assert files_of(data) == before
+
+
+def test_a_picture_among_the_slices_of_a_case_is_refused(brainseg, tiny_default, data, no_work):
+    told = brainseg("explain", data / "anna", "--output", data / "anna" / "why.png")
+    assert (told.code, told.out) == (1, "")
+    assert f"{data / 'anna'} is not apart from the data" in told.err
+
+
+def test_the_folder_of_a_scan_is_refused_but_not_where_the_scan_itself_was_given(
+    brainseg, tiny_default, tiny_volume, tmp_path, no_work
+):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("a", "b"):
+        nibabel.save(
+            nibabel.Nifti1Image(tiny_volume.array[..., 1].transpose(2, 1, 0), np.eye(4)), scans / f"{name}.nii"
+        )
+    told = brainseg("segment", scans, "--output", scans)
+    assert told.err == f"brainseg: {scans} is not apart from the data, which lies in {scans}; choose another --output\n"
+    for place in (scans / "found", tmp_path):
+        refuse_inside([scans], find_cases(scans), place)
+    refuse_inside([scans / "a.nii"], find_cases(scans / "a.nii"), scans)
+
+
+def test_results_beside_the_cases_are_passed_over(brainseg, tiny_default, commands, data):
+    assert brainseg(*commands["segment"], data / "found").code == 0
+    assert brainseg(*commands["explore"], data / "report").code == 0
+    assert brainseg("cases", data).out.splitlines()[-1] == "4 cases, 4 can be used"

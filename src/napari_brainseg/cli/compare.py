@@ -20,7 +20,7 @@ from ..core.results import write_segmentation
 from ..core.volumes import read_volume
 from ..core.words import counted, plain
 from .console import complain, progress_shown, say
-from .outputs import check_report
+from .outputs import check_report, refuse_inside
 from .score import score_folder, tell_left_out, tell_seen
 from .settings_options import settings_options
 from .tables import Column, score_table
@@ -42,6 +42,8 @@ def compare(
 
     labels = _labels(predictions)
     check_report(output, COMPARISON_FILES, overwrite=overwrite)
+    if output:
+        refuse_inside([references], find_masks(references), output)
     scored: dict[str, ScoredPredictions] = {}
     with ExitStack() as stack:
         on_progress = stack.enter_context(progress_shown())

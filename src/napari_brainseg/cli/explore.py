@@ -13,7 +13,7 @@ from ..core.findings import Finding
 from ..core.settings import MOST_SEED
 from ..core.words import grouped
 from .console import complain, progress_shown, say
-from .outputs import check_report
+from .outputs import check_report, refuse_inside
 from .settings_options import settings_options
 
 
@@ -32,7 +32,10 @@ def explore(
 
     check_report(output, EXPLORATION_FILES, overwrite=overwrite)
     with progress_shown() as on_progress:
-        found = explore_cases(find_cases(folder, on_progress=on_progress), config, on_progress=on_progress)
+        cases = find_cases(folder, on_progress=on_progress)
+        if output:
+            refuse_inside([folder], cases, output)
+        found = explore_cases(cases, config, on_progress=on_progress)
         if output and found.cases:
             write_exploration(
                 found,

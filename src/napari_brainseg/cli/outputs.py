@@ -46,11 +46,27 @@ def check_picture(output: Path, *, overwrite: bool) -> None:
 
 
 def refuse_data(cases: Sequence[Case], output: Path) -> None:
-    """Refuse to write among the data, where results would pass for manual masks, or hide them."""
+    """Refuse to write masks among the data, where they would pass for manual ones, or hide them."""
     case = meeting(output, [case for case in cases if case.layout == "slices"])
     case = case or next((case for case in cases if meeting(output / case.name, [case])), None)
     if case:
-        raise ValueError(f"{output} is not apart from the data, which lies in {case.folder}; choose another --output")
+        raise _not_apart(output, case.folder)
+
+
+def refuse_inside(given: Sequence[Path], cases: Sequence[Case], output: Path) -> None:
+    """Refuse to write into a folder that was given, or into that of a case; one beside those of cases is fine."""
+    place = output.resolve()
+    if folder := next((folder for folder in given if folder.is_dir() and folder.resolve() == place), None):
+        raise _not_apart(output, folder)
+    shared = {(path if path.is_dir() else path.parent).resolve() for path in given}
+    for case in cases:
+        home = case.folder.resolve()
+        if home in (place, *place.parents) and (case.layout == "slices" or home not in shared):
+            raise _not_apart(output, case.folder)
+
+
+def _not_apart(output: Path, data: Path) -> ValueError:
+    return ValueError(f"{output} is not apart from the data, which lies in {data}; choose another --output")
 
 
 def _probe(output: Path, folders: Iterable[Path]) -> None:

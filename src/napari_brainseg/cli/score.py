@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.cases import find_masks
 from ..core.config import ScoreConfig
 from ..core.evaluation import POOR_DICE, CaseScores, score_cases
 from ..core.mask_pairs import pair_masks
@@ -14,7 +15,7 @@ from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreRep
 from ..core.score_tables import figure_of, figure_title, shown
 from ..core.words import counted, few
 from .console import complain, name_failed, progress_shown, say
-from .outputs import check_report
+from .outputs import check_report, refuse_inside
 from .settings_options import settings_options
 from .tables import Column, score_table
 
@@ -33,6 +34,8 @@ def score(
     from ..core.reports import SCORE_FILES, write_score_report  # loads matplotlib
 
     check_report(output, SCORE_FILES, overwrite=overwrite)
+    if output:
+        refuse_inside([references], find_masks(references), output)
     with progress_shown() as on_progress:
         scored = score_folder(predictions, references, config, on_progress)
         tell_left_out(scored)

@@ -17,7 +17,7 @@ from ..core.results import SegmentationResult, write_segmentation
 from ..core.volumes import Spacing, Volume, read_volume
 from ..core.words import plain
 from .console import complain, name_failed, progress_shown, say
-from .outputs import check_folder, refuse_data
+from .outputs import check_folder, refuse_data, refuse_inside
 from .settings_options import settings_options
 
 
@@ -48,6 +48,7 @@ def segment(
     if twice := [name for name, times in Counter(case.name for case in cases).items() if times > 1]:
         raise ValueError(f"two cases are called {twice[0]}: their results would be written to the same folder")
     refuse_data(cases, output)
+    refuse_inside(inputs, cases, output)
     if not overwrite:
         _refuse_existing(cases, output)
     check_folder(output)
