@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ..core.cases import find_masks
+from ..core.cases import RESULT_FILE, find_masks
 from ..core.config import ScoreConfig
 from ..core.evaluation import POOR_DICE, CaseScores, score_cases
-from ..core.mask_pairs import pair_masks
+from ..core.mask_pairs import Pairing, pair_masks
 from ..core.progress import OnProgress
 from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreReport, report_scores
 from ..core.score_tables import figure_of, figure_title, shown
@@ -38,6 +38,7 @@ def score(
         refuse_inside([references], find_masks(references), output)
     with progress_shown() as on_progress:
         scored = score_folder(predictions, references, config, on_progress)
+        _tell_swapped(scored.pairing)
         tell_left_out(scored)
         if not scored.cases:
             raise ValueError(f"no mask in {predictions} could be scored against {references}")
@@ -63,6 +64,19 @@ def score_folder(
     not_scored: dict[str, str] = {}
     cases = score_cases(pairing.pairs, config, on_failure=not_scored.__setitem__, on_progress=on_progress)
     return ScoredPredictions(str(predictions), pairing, tuple(cases), not_scored)
+
+
+def _tell_swapped(pairing: Pairing) -> None:
+    """Say it where what should be judged seems to have been given as the truth: precision becomes sensitivity."""
+    ours, theirs = (
+        any((case.folder / RESULT_FILE).is_file() for case in cases)
+        for cases in ([pair.predicted for pair in pairing.pairs], [pair.reference for pair in pairing.pairs])
+    )
+    if theirs and not ours:
+        complain(
+            f"WARNING: of the two, only the references have the {RESULT_FILE} of brainseg segment: predictions come "
+            "first, so the two may be swapped"
+        )
 
 
 def tell_left_out(scored: ScoredPredictions) -> None:
