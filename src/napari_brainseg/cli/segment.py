@@ -1,7 +1,6 @@
 """``brainseg segment``: cases to masks."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,8 +44,7 @@ def segment(
 ) -> None:
     """Segment the tumour in each case and write its mask, with a record of how it was made."""
     cases, failed = _find_all(inputs)
-    if twice := [name for name, times in Counter(case.name for case in cases).items() if times > 1]:
-        raise ValueError(f"two cases are called {twice[0]}: their results would be written to the same folder")
+    _refuse_namesakes(cases)
     refuse_data(cases, output)
     refuse_inside(inputs, cases, output)
     if not overwrite:
@@ -84,15 +82,27 @@ def segment(
 
 
 def _find_all(inputs: Sequence[Path]) -> tuple[list[Case], dict[str, str]]:
-    """All cases of all inputs, and why others hold none."""
-    cases: list[Case] = []
+    """All cases of all inputs, each once, and why others hold none."""
+    cases: dict[tuple[Path, tuple[str, ...]], Case] = {}
     failed: dict[str, str] = {}
     for path in inputs:
         try:
-            cases += find_cases(path)
+            for case in find_cases(path):
+                cases.setdefault((case.folder.resolve(), tuple(file.name for file in case.images)), case)
         except (ValueError, OSError) as error:
             failed[str(path)] = plain(error)
-    return cases, failed
+    return list(cases.values()), failed
+
+
+def _refuse_namesakes(cases: Sequence[Case]) -> None:
+    places: dict[str, Path] = {}
+    for case in cases:
+        place = case.images[0] if case.images and case.layout != "slices" else case.folder
+        if (other := places.setdefault(case.name, place)) != place:
+            raise ValueError(
+                f"two cases are called {case.name}, {other} and {place}: their results would be written to the same "
+                "folder"
+            )
 
 
 def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
