@@ -86,3 +86,19 @@ def test_a_name_that_the_terminal_cannot_show_stops_nothing(patients, tmp_path):
 
     assert told.stdout.splitlines()[1].startswith(rb"\u0642\u0644\u0628 ")
     assert told.stdout.splitlines()[-1] == b"2 cases, 2 can be used"
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_where_no_case_can_be_used_the_exit_code_is_1(brainseg, mixed, flags):
+    told = brainseg("cases", mixed / "dora", *flags)
+
+    assert (told.code, told.err) == (1, "")
+    assert "dora" in told.out
+
+
+def test_a_mask_is_said_to_be_one(brainseg, mixed):
+    mask = mixed / "anna" / "anna_2_mask.tif"
+    told = brainseg("cases", mask)
+
+    assert told.code == 1
+    assert told.err == (f"brainseg: {mask} is a mask, not a case; give the folder that it lies in, {mixed / 'anna'}\n")

@@ -160,3 +160,22 @@ def test_a_cases_own_folder_is_refused(brainseg, tiny_default, patients, tmp_pat
     assert told.code == 1
     assert "is not apart from the data" in told.err
     assert files_of(data) == before
+
+
+def test_no_made_up_patients_are_written_among_real_ones(brainseg, tiny_default, patients, tmp_path, files_of):
+    mine = shutil.copytree(patients, tmp_path / "mine")
+    before = files_of(mine)
+    told = brainseg("demo", "--output", mine)
+
+    assert (told.code, told.out) == (1, "")
+    assert told.err == (
+        f"brainseg: {mine} is not apart from the data, which lies in {mine / 'anna'}; choose another --output\n"
+    )
+    assert files_of(mine) == before
+
+
+def test_a_demo_can_be_repeated_into_its_own_folder(demo, monkeypatch):
+    write = demo_module.write_phantom_cases
+    monkeypatch.setattr(demo_module, "write_phantom_cases", lambda folder: write(folder, shape=(4, 64, 64)))
+    assert demo().code == 0
+    assert demo("--overwrite").code == 0

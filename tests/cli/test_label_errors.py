@@ -45,3 +45,12 @@ def test_nothing_to_doubt_is_said(brainseg, tiny_default, data):
     told = brainseg("label-errors", data, "--min-voxels", 100000, "--device", "cpu")
 
     assert told.out == "nothing to doubt in 4 cases with a manual mask\n"
+
+
+def test_where_no_case_has_a_manual_mask_the_exit_code_is_1(brainseg, tiny_default, data):
+    for mask in data.rglob("*_mask.tif"):
+        mask.unlink()
+    told = brainseg("label-errors", data, *LOOSE)
+
+    assert (told.code, told.out) == (1, "")
+    assert told.err == f"brainseg: {data}: no case has a manual mask\n"

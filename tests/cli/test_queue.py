@@ -121,3 +121,18 @@ def test_a_damaged_ledger_is_named_and_the_others_are_queued(brainseg, tiny_defa
     assert told.code == 1
     assert told.err.startswith(f"anna: {ledger} is damaged")
     assert len(json.loads(told.out)["items"]) == 18
+
+
+@pytest.mark.parametrize("command", ["queue", "label-errors"])
+def test_a_workspace_that_is_not_there_is_said_to_be_new_and_another_folder_is_refused(
+    brainseg, tiny_default, data, tmp_path, command
+):
+    told = brainseg(command, data, "--corrections", tmp_path / "typo", "--device", "cpu")
+    assert (told.code, told.err) == (0, f"a new workspace is begun in {tmp_path / 'typo'}\n")
+    assert brainseg(command, data, "--corrections", tmp_path / "typo", "--device", "cpu").err == ""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "notes.txt").write_text("mine")
+    told = brainseg(command, data, "--corrections", tmp_path / "others")
+    assert told.err == f"brainseg: {tmp_path / 'others'} is no workspace: it holds no workspace.json\n"
+    told = brainseg(command, data, "--corrections", tmp_path / "others" / "notes.txt")
+    assert told.err == f"brainseg: {tmp_path / 'others' / 'notes.txt'} is a file; allowed is a folder\n"

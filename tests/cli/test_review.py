@@ -134,6 +134,30 @@ def test_review_of_a_folder_that_is_not_there(brainseg, tmp_path):
     assert (told.code, told.err) == (1, f"brainseg: {tmp_path / 'nowhere'} does not exist\n")
 
 
+@pytest.mark.parametrize("more", [(), ("--adopt", "fast"), ("--roll-back",), ("--json",)], ids=str)
+def test_a_folder_of_data_is_no_workspace_and_does_not_become_one(brainseg, patients, tmp_path, files_of, more):
+    data = shutil.copytree(patients, tmp_path / "data")
+    before = files_of(data)
+    for folder in (data, data / "anna"):
+        told = brainseg("review", folder, *more)
+        assert (told.code, told.out) == (1, "")
+        assert told.err == f"brainseg: {folder} is no workspace: it holds no workspace.json\n"
+    assert files_of(data) == before
+
+
+def test_a_file_is_said_to_be_one(brainseg, patients):
+    file = patients / "anna" / "anna_1.tif"
+    told = brainseg("review", file)
+    assert (told.code, told.err) == (1, f"brainseg: {file} is a file; allowed is the folder of a workspace\n")
+
+
+def test_a_workspace_in_which_nothing_was_corrected_yet_can_be_reviewed(brainseg, tmp_path):
+    with Workspace(tmp_path / "w").locked("queue"):  # as the window does it to keep a queue
+        pass
+    told = brainseg("review", tmp_path / "w")
+    assert (told.code, told.out) == (0, "model in use: default\n")
+
+
 def test_the_queue_leaves_out_what_was_reviewed_and_is_kept(brainseg, patients, workspace, tiny_default):
     told = brainseg("queue", patients, "--corrections", workspace.folder, "--count", 100, "--json")
     assert told.code == 0

@@ -228,3 +228,15 @@ def test_a_model_judged_by_what_it_learned_from_is_told(brainseg, patients, tiny
     assert (model.name, model.cases, model.trained_on) == ("tiny", ("anna", "bert"), ("bert",))
     assert model.weights_sha256 == json.loads(before)["provenance"]["weights_sha256"]
     assert {row["weights_sha256"] for row in read_csv(tmp_path / "out" / "scores.csv")} == {model.weights_sha256}
+
+
+def test_it_is_said_where_predictions_and_references_may_be_swapped(brainseg, patients, copied):
+    for folder in copied.iterdir():
+        (folder / "segmentation.json").write_text("{}")
+    assert brainseg("score", copied, patients).err == ""
+    told = brainseg("score", patients, copied)
+    assert told.code == 0
+    assert told.err.startswith(
+        "WARNING: of the two, only the references have the segmentation.json of brainseg segment"
+    )
+    assert brainseg("score", copied, copied).err == ""

@@ -338,8 +338,19 @@ def test_two_cases_of_one_name_are_refused(segment, patients, tmp_path):
     told = segment(patients / "anna", tmp_path / "elsewhere")
 
     assert told.code == 1
-    assert told.err.startswith("brainseg: two cases are called anna: ")
+    assert told.err == (
+        f"brainseg: two cases are called anna, {patients / 'anna'} and {tmp_path / 'elsewhere' / 'anna'}: their "
+        "results would be written to the same folder\n"
+    )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_case_that_is_given_twice_is_segmented_once(segment, patients, tmp_path):
+    (tmp_path / "link").symlink_to(patients)
+    told = segment(patients / "anna", patients / "anna", tmp_path / "link" / "anna", patients / "anna" / ".." / "anna")
+
+    assert told.code == 0
+    assert told.out.count("\n") == 1
 
 
 def test_inputs_that_hold_no_case_are_named_at_the_end_and_the_others_are_done(segment, patients, tmp_path):

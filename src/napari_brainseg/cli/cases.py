@@ -19,7 +19,13 @@ def cases(
         found = find_cases(folder, on_progress=on_progress)
     if as_json:
         say(json.dumps([_as_json(case) for case in found], indent=1))
-        return
+    else:
+        _say_table(found)
+    if all(case.error for case in found):
+        raise typer.Exit(1)
+
+
+def _say_table(found: list[Case]) -> None:
     width = max(len(case.name) for case in found)
     for case in found:
         remarks = [f"cannot be used: {case.error}"] if case.error else list(map(str, case.problems))

@@ -13,14 +13,14 @@ import typer
 from ..core.cases import find_masks
 from ..core.config import ScoreConfig, SegmentConfig
 from ..core.evaluation import POOR_DICE, Comparison, gains_over
-from ..core.files import refuse_existing
 from ..core.model_folders import model_folder
 from ..core.progress import OnProgress
 from ..core.report_contents import ComparisonReport, ScoredPredictions, report_comparison
 from ..core.results import write_segmentation
 from ..core.volumes import read_volume
-from ..core.words import counted
+from ..core.words import counted, plain
 from .console import complain, progress_shown, say
+from .outputs import check_report, refuse_inside
 from .score import score_folder, tell_left_out, tell_seen
 from .settings_options import settings_options
 from .tables import Column, score_table
@@ -41,8 +41,9 @@ def compare(
     from ..core.reports import COMPARISON_FILES, write_comparison_report  # loads matplotlib
 
     labels = _labels(predictions)
-    if output and not overwrite:
-        refuse_existing(output, COMPARISON_FILES)
+    check_report(output, COMPARISON_FILES, overwrite=overwrite)
+    if output:
+        refuse_inside([references], find_masks(references), output)
     scored: dict[str, ScoredPredictions] = {}
     with ExitStack() as stack:
         on_progress = stack.enter_context(progress_shown())
@@ -111,7 +112,7 @@ def _score_model(
             found = segment(volume, trained, running, on_progress=on_progress)
             write_segmentation(found, volume, folder / case.name)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            failed[case.name] = str(error)
+            failed[case.name] = plain(error)
     if not any(folder.iterdir()):
         raise ValueError(f"{references} holds no case that {model} could segment: {next(iter(failed.values()))}")
     scored = score_folder(folder, references, config, on_progress)

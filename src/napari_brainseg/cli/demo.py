@@ -1,6 +1,8 @@
 """``brainseg demo``: the main job from end to end, offline."""
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,15 +14,16 @@ from ..core.files import write_text
 from ..core.masks import Mask, Truth, read_truth
 from ..core.metrics import score_mask
 from ..core.model_folders import DEFAULT_MODEL
-from ..core.phantom import write_phantom_cases
+from ..core.phantom import SAMPLE_CASES, write_phantom_cases
 from ..core.results import write_segmentation
 from ..core.volumes import read_volume
-from ..core.words import counted
+from ..core.words import counted, plain
 from .console import complain, progress_shown, say
-from .outputs import check_output, refuse_data
+from .outputs import check_folder, check_output, refuse_data, refuse_inside
 from .settings_options import settings_options
 
 _MOST_ROWS = 12
+_PHANTOMS = "phantoms"
 
 
 @settings_options()
@@ -31,15 +34,20 @@ def demo(
     overwrite: Annotated[bool, typer.Option(help="Replace the results of an earlier run.")] = False,
 ) -> None:
     """Segment a data set with the shipped model, compare with its manual masks, and draw a picture."""
+    check_folder(output)
+    _refuse_data_of_others(output)
     summary, montage, masks = output / "summary.json", output / "montage.png", output / "masks"
     for path in (summary, montage):
         check_output(path, overwrite=overwrite)
     if masks.exists() and not overwrite:  # of a demo that was interrupted
         raise FileExistsError(f"{masks} exists already; choose another --output or give --overwrite")
     if folder is None:
-        folder = output / "phantoms"
+        folder = output / _PHANTOMS
         say(f"making a data set of made-up patients in {folder}")
         write_phantom_cases(folder)
+    cases = find_cases(folder)
+    refuse_inside([folder], cases, output)
+    refuse_data(cases, masks)
     from ..core.models import load_model
     from ..core.montages import MontageRow, montage_row, write_montage
     from ..core.segmentation import segment as segment_volume
@@ -49,8 +57,6 @@ def demo(
     lines: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     with progress_shown() as on_progress:
-        cases = find_cases(folder, on_progress=on_progress)
-        refuse_data(cases, masks)
         for case in cases:
             try:
                 volume = read_volume(case)
@@ -58,7 +64,7 @@ def demo(
                 found = segment_volume(volume, trained, config, on_progress=on_progress)
                 result = write_segmentation(found, volume, masks / case.name, overwrite=overwrite)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                failed[case.name] = str(error)
+                failed[case.name] = plain(error)
                 continue
             dice, agreement = _agreement(found.mask, truth)
             seconds = result.provenance.seconds
@@ -76,6 +82,17 @@ def demo(
         complain(f"{name}: {reason}")
     if failed:
         raise typer.Exit(1)
+
+
+def _refuse_data_of_others(output: Path) -> None:
+    """Refuse a folder with cases that no demo wrote: made-up patients would be found among them from then on."""
+    ours = [Path(os.path.abspath(output / _PHANTOMS / case.name)) for case in SAMPLE_CASES]
+    with suppress(FileNotFoundError, ValueError):  # no folder, or no case in it
+        for case in find_cases(output):
+            if case.folder not in ours:
+                raise FileExistsError(
+                    f"{output} is not apart from the data, which lies in {case.folder}; choose another --output"
+                )
 
 
 def _agreement(mask: Mask, truth: Truth) -> tuple[float | None, str]:

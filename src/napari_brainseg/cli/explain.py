@@ -13,7 +13,7 @@ from ..core.masks import largest_slice, read_truth
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.volumes import Volume, read_volume
 from .console import progress_shown, say
-from .outputs import check_picture
+from .outputs import check_picture, refuse_inside
 from .settings_options import settings_options
 
 
@@ -34,6 +34,7 @@ def explain(
     """Draw where a prediction on a slice comes from, and what it is without each sequence and without neighbours."""
     check_picture(output, overwrite=overwrite)
     cases = find_cases(case)
+    refuse_inside([case], cases, output.parent)
     if len(cases) > 1:
         raise ValueError(f"{case} holds {len(cases)} cases; allowed is one, such as {cases[0].folder}")
     volume = read_volume(cases[0])

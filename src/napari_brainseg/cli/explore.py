@@ -9,11 +9,11 @@ import typer
 from ..core.cases import find_cases
 from ..core.config import CheckConfig
 from ..core.exploration import Exploration, explore_cases
-from ..core.files import refuse_existing
 from ..core.findings import Finding
 from ..core.settings import MOST_SEED
 from ..core.words import grouped
 from .console import complain, progress_shown, say
+from .outputs import check_report, refuse_inside
 from .settings_options import settings_options
 
 
@@ -30,10 +30,12 @@ def explore(
     """Say what is in a data set and what is odd about it, and draw it."""
     from ..core.exploration_reports import EXPLORATION_FILES, exploration_json, write_exploration
 
-    if output and not overwrite:
-        refuse_existing(output, EXPLORATION_FILES)
+    check_report(output, EXPLORATION_FILES, overwrite=overwrite)
     with progress_shown() as on_progress:
-        found = explore_cases(find_cases(folder, on_progress=on_progress), config, on_progress=on_progress)
+        cases = find_cases(folder, on_progress=on_progress)
+        if output:
+            refuse_inside([folder], cases, output)
+        found = explore_cases(cases, config, on_progress=on_progress)
         if output and found.cases:
             write_exploration(
                 found,

@@ -41,6 +41,8 @@ def label_errors(
     models = [load_model(name) for name in model]
     with progress_shown() as on_progress:
         found = find_label_errors(cases, models, workspace, config, segmenting, on_progress=on_progress)
+    if not (found.cases or found.failed):
+        raise ValueError(f"{folder}: no case has a manual mask")
     items = found.as_queue()
     if found.cases:
         keep(items, output, workspace if corrections else None)

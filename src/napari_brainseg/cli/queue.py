@@ -11,9 +11,9 @@ from ..core.cases import Case, find_cases
 from ..core.config import QueueConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.queues import QueueItem, write_queue
-from ..core.workspaces import Workspace, check_workspace, default_workspace
+from ..core.workspaces import Workspace, check_workspace, default_workspace, existing_workspace
 from .console import complain, name_failed, progress_shown, say
-from .outputs import check_output
+from .outputs import check_folder, check_output
 from .settings_options import settings_options
 
 Source = Annotated[Path, typer.Argument(help="A case folder, a folder of cases, a TIFF stack or a NIfTI file.")]
@@ -58,9 +58,14 @@ def queue(
 
 def workspace_of(corrections: Path | None, folder: Path, cases: list[Case]) -> Workspace:
     """The workspace that was named, which must be apart from the data, else the one beside them."""
-    if corrections:
-        check_workspace(corrections, cases)
-    return Workspace(corrections) if corrections else default_workspace(folder)
+    if corrections is None:
+        return default_workspace(folder)
+    check_workspace(corrections, cases)
+    check_folder(corrections)
+    if corrections.is_dir() and any(corrections.iterdir()):
+        return existing_workspace(corrections)
+    complain(f"a new workspace is begun in {corrections}")  # a name that was mistyped would go unnoticed
+    return Workspace(corrections)
 
 
 def keep(items: list[QueueItem], output: Path | None, workspace: Workspace | None) -> None:

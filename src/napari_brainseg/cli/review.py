@@ -10,7 +10,7 @@ import typer
 
 from ..core.ledgers import REVIEW_STATES, CaseLedger, Effort, efforts, read_ledgers
 from ..core.rounds import Round, adopt, find_rounds, model_in_use, name_models, read_adoptions, roll_back
-from ..core.workspaces import Workspace
+from ..core.workspaces import Workspace, existing_workspace
 from .console import complain, say
 
 
@@ -23,9 +23,7 @@ def review(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Say what was corrected in a workspace and which models came of it; adopt one of them, or go back."""
-    workspace = Workspace(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} does not exist")
+    workspace = existing_workspace(folder)
     if adopted and back:
         raise ValueError("--adopt and --roll-back were both given: allowed is one of them")
     if adopted:

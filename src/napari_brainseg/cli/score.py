@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
+from ..core.cases import RESULT_FILE, find_masks
 from ..core.config import ScoreConfig
 from ..core.evaluation import POOR_DICE, CaseScores, score_cases
-from ..core.files import refuse_existing
-from ..core.mask_pairs import pair_masks
+from ..core.mask_pairs import Pairing, pair_masks
 from ..core.progress import OnProgress
 from ..core.report_contents import PredictionReport, ScoredPredictions, ScoreReport, report_scores
 from ..core.score_tables import figure_of, figure_title, shown
 from ..core.words import counted, few
 from .console import complain, name_failed, progress_shown, say
+from .outputs import check_report, refuse_inside
 from .settings_options import settings_options
 from .tables import Column, score_table
 
@@ -32,10 +33,12 @@ def score(
     """Compare masks with references, case by case, and say what they are worth together."""
     from ..core.reports import SCORE_FILES, write_score_report  # loads matplotlib
 
-    if output and not overwrite:
-        refuse_existing(output, SCORE_FILES)
+    check_report(output, SCORE_FILES, overwrite=overwrite)
+    if output:
+        refuse_inside([references], find_masks(references), output)
     with progress_shown() as on_progress:
         scored = score_folder(predictions, references, config, on_progress)
+        _tell_swapped(scored.pairing)
         tell_left_out(scored)
         if not scored.cases:
             raise ValueError(f"no mask in {predictions} could be scored against {references}")
@@ -61,6 +64,19 @@ def score_folder(
     not_scored: dict[str, str] = {}
     cases = score_cases(pairing.pairs, config, on_failure=not_scored.__setitem__, on_progress=on_progress)
     return ScoredPredictions(str(predictions), pairing, tuple(cases), not_scored)
+
+
+def _tell_swapped(pairing: Pairing) -> None:
+    """Say it where what should be judged seems to have been given as the truth: precision becomes sensitivity."""
+    ours, theirs = (
+        any((case.folder / RESULT_FILE).is_file() for case in cases)
+        for cases in ([pair.predicted for pair in pairing.pairs], [pair.reference for pair in pairing.pairs])
+    )
+    if theirs and not ours:
+        complain(
+            f"WARNING: of the two, only the references have the {RESULT_FILE} of brainseg segment: predictions come "
+            "first, so the two may be swapped"
+        )
 
 
 def tell_left_out(scored: ScoredPredictions) -> None:

@@ -1,7 +1,6 @@
 """``brainseg segment``: cases to masks."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +14,9 @@ from ..core.masks import MaskFormat
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.results import SegmentationResult, write_segmentation
 from ..core.volumes import Spacing, Volume, read_volume
+from ..core.words import plain
 from .console import complain, name_failed, progress_shown, say
-from .outputs import refuse_data
+from .outputs import check_folder, refuse_data, refuse_inside
 from .settings_options import settings_options
 
 
@@ -44,11 +44,12 @@ def segment(
 ) -> None:
     """Segment the tumour in each case and write its mask, with a record of how it was made."""
     cases, failed = _find_all(inputs)
-    if twice := [name for name, times in Counter(case.name for case in cases).items() if times > 1]:
-        raise ValueError(f"two cases are called {twice[0]}: their results would be written to the same folder")
+    _refuse_namesakes(cases)
     refuse_data(cases, output)
+    refuse_inside(inputs, cases, output)
     if not overwrite:
         _refuse_existing(cases, output)
+    check_folder(output)
     from ..core.models import load_model
     from ..core.segmentation import segment as segment_volume
 
@@ -64,7 +65,7 @@ def segment(
                 found = segment_volume(volume, trained, config, postprocessing, on_progress=on_progress)
                 result = write_segmentation(found, volume, output / case.name, format=format, overwrite=overwrite)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                failed[case.name] = str(error)
+                failed[case.name] = plain(error)
                 continue
             done.append(result)
             for problem in case.problems:
@@ -81,15 +82,27 @@ def segment(
 
 
 def _find_all(inputs: Sequence[Path]) -> tuple[list[Case], dict[str, str]]:
-    """All cases of all inputs, and why others hold none."""
-    cases: list[Case] = []
+    """All cases of all inputs, each once, and why others hold none."""
+    cases: dict[tuple[Path, tuple[str, ...]], Case] = {}
     failed: dict[str, str] = {}
     for path in inputs:
         try:
-            cases += find_cases(path)
+            for case in find_cases(path):
+                cases.setdefault((case.folder.resolve(), tuple(file.name for file in case.images)), case)
         except (ValueError, OSError) as error:
-            failed[str(path)] = str(error)
-    return cases, failed
+            failed[str(path)] = plain(error)
+    return list(cases.values()), failed
+
+
+def _refuse_namesakes(cases: Sequence[Case]) -> None:
+    places: dict[str, Path] = {}
+    for case in cases:
+        place = case.images[0] if case.images and case.layout != "slices" else case.folder
+        if (other := places.setdefault(case.name, place)) != place:
+            raise ValueError(
+                f"two cases are called {case.name}, {other} and {place}: their results would be written to the same "
+                "folder"
+            )
 
 
 def _refuse_existing(cases: Sequence[Case], output: Path) -> None:
@@ -118,7 +131,7 @@ def _read(case: Case, spacing: Spacing | None) -> Volume | str:
     try:
         volume = read_volume(case)
     except (ValueError, OSError, MemoryError) as error:
-        return str(error)
+        return plain(error)
     return volume.with_spacing(spacing) if spacing else volume
 
 

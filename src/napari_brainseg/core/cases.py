@@ -149,6 +149,8 @@ def find_cases(path: Path | str, *, on_progress: OnProgress = ignore_progress) -
     """
     found = _all_cases(path, results=False, on_progress=on_progress)
     if not found:
+        if Path(path).is_file() and MASK.search(Path(path).stem):
+            raise ValueError(f"{path} is a mask, not a case; give the folder that it lies in, {Path(path).parent}")
         raise ValueError(
             f"{path}: no case found; allowed are folders of NAME_1.tif, NAME_2.tif ... with NAME_1_mask.tif ..., "
             "multi-page TIFF stacks and NIfTI files (.nii, .nii.gz)"

@@ -14,6 +14,7 @@ from .metrics import DISTANCES, FIGURES, Scores, pool_scores, score_mask, score_
 from .progress import OnProgress, Progress, ignore_progress
 from .settings import Settings
 from .volumes import Float64Array
+from .words import plain
 
 POOR_DICE = 0.6
 """Cases below are named: so little agreement helps nobody."""
@@ -187,7 +188,7 @@ def score_cases(
         try:
             scored.append(score_pair(pair, config))
         except (ValueError, OSError, MemoryError) as error:
-            on_failure(pair.name, str(error))
+            on_failure(pair.name, plain(error))
         on_progress(Progress("scoring", done, len(pairs)))
     return scored
 

@@ -23,6 +23,7 @@ from .progress import OnProgress, Progress, ignore_progress
 from .queues import QueueItem
 from .segmentation import segment
 from .volumes import Array, Volume, read_volume
+from .words import plain
 from .workspaces import Workspace
 
 ErrorKind = Literal["tumour missed by the mask", "mask where the model is sure there is none"]
@@ -147,7 +148,7 @@ def find_label_errors(
             done_already = reviewed_slices(workspace, {case.name: volume.slice_numbers})[case.name]
             errors += _errors_of(volume, truth, probability, config, done_already)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            failed[case.name] = str(error)
+            failed[case.name] = plain(error)
             continue
         looked_at += 1
         if judge is None:

@@ -14,6 +14,7 @@ from .queues import QueueItem, rank_slices
 from .signal_measurement import measure_signals
 from .signals import SliceSignals
 from .volumes import read_volume
+from .words import plain
 from .workspaces import Workspace
 
 
@@ -70,7 +71,7 @@ def find_queue(
         try:
             signals[case.name] = _look_at(case, model, workspace, segmenting, report)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            failed[case.name] = str(error)
+            failed[case.name] = plain(error)
     on_progress(Progress("looking into cases", len(cases), len(cases)))
     numbers = {name: item.slice_numbers for name, item in signals.items()}
     items = rank_slices(signals, config, reviewed_slices(workspace, numbers))

@@ -105,6 +105,23 @@ def default_workspace(data: Path | str) -> Workspace:
     return Workspace(data.with_name(f"{data.name}-corrected"))
 
 
+def existing_workspace(folder: Path) -> Workspace:
+    """The workspace in a folder, which any other folder would become as soon as something is written.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, ValueError
+        If there is no folder, or it is no workspace.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder} does not exist")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; allowed is the folder of a workspace")
+    if not (workspace := Workspace(folder)).is_there:
+        raise ValueError(f"{folder} is no workspace: it holds no {WORKSPACE_FILE}")
+    return workspace
+
+
 def check_workspace(folder: Path, cases: Sequence[Case]) -> None:
     """Refuse a folder that is that of a case, lies in it or holds it: corrections would pass for data, or hide it.
 
