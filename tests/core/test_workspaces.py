@@ -10,7 +10,7 @@ import pytest
 
 from napari_brainseg.core import workspaces
 from napari_brainseg.core.cases import Case, find_cases
-from napari_brainseg.core.workspaces import Workspace, check_workspace, default_workspace
+from napari_brainseg.core.workspaces import Workspace, check_workspace, default_workspace, workspace_around
 
 
 def test_workspace_stands_beside_the_data(tmp_path: Path) -> None:
@@ -23,6 +23,17 @@ def test_workspace_stands_beside_the_data_that_is_the_folder_above(
     (tmp_path / "kaggle_3m" / "a").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "kaggle_3m" / "a")
     assert default_workspace("..").folder == tmp_path / "kaggle_3m-corrected"
+
+
+def test_workspace_of_one_case_is_that_of_the_data_set_where_it_is_there(tmp_path: Path) -> None:
+    case = tmp_path / "kaggle_3m" / "anna"
+    assert workspace_around(case).folder == tmp_path / "kaggle_3m" / "anna-corrected"
+    with default_workspace(tmp_path / "kaggle_3m").locked("anna"):
+        pass
+    assert workspace_around(case).folder == tmp_path / "kaggle_3m-corrected"
+    with default_workspace(case).locked("anna"):
+        pass
+    assert workspace_around(case).folder == tmp_path / "kaggle_3m" / "anna-corrected"
 
 
 @pytest.mark.parametrize(

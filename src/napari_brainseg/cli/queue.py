@@ -11,7 +11,7 @@ from ..core.cases import Case, find_cases
 from ..core.config import QueueConfig, SegmentConfig
 from ..core.model_folders import DEFAULT_MODEL
 from ..core.queues import QueueItem, write_queue
-from ..core.workspaces import Workspace, check_workspace, default_workspace, existing_workspace
+from ..core.workspaces import Workspace, check_workspace, existing_workspace, workspace_around
 from .console import complain, name_failed, progress_shown, say
 from .outputs import check_folder, check_output
 from .settings_options import settings_options
@@ -59,7 +59,7 @@ def queue(
 def workspace_of(corrections: Path | None, folder: Path, cases: list[Case]) -> Workspace:
     """The workspace that was named, which must be apart from the data, else the one beside them."""
     if corrections is None:
-        return default_workspace(folder)
+        return workspace_around(folder)
     check_workspace(corrections, cases)
     check_folder(corrections)
     if corrections.is_dir() and any(corrections.iterdir()):

@@ -122,6 +122,13 @@ def existing_workspace(folder: Path) -> Workspace:
     return workspace
 
 
+def workspace_around(data: Path) -> Workspace:
+    """Workspace beside a data set, or that beside the nearest folder around it, where it is a case of another set."""
+    data = Path(os.path.abspath(data))
+    around = (default_workspace(folder) for folder in (data, *data.parents[:-1]))
+    return next((workspace for workspace in around if workspace.is_there), default_workspace(data))
+
+
 def check_workspace(folder: Path, cases: Sequence[Case]) -> None:
     """Refuse a folder that is that of a case, lies in it or holds it: corrections would pass for data, or hide it.
 
