@@ -45,8 +45,7 @@ def settings_options(
         def with_flags(**values: Any) -> None:
             given = {name: values.pop(name) for name in options}
             if typed:
-                source = values["call"].get_parameter_source
-                values["typed"] = {name: value for name, value in given.items() if source(name).name == "COMMANDLINE"}
+                values["typed"] = {name: value for name, value in given.items() if is_typed(values["call"], name)}
             for name, group in groups.items():
                 values[name] = checked(group, {field: given[field] for field in group.model_fields if field in given})
             if changes:
@@ -73,6 +72,12 @@ def _flat_fields(*groups: type[Settings]) -> dict[str, FieldInfo]:
 
 def _is_group(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def is_typed(call: typer.Context, name: str) -> bool:
+    """Whether somebody typed a flag, be it with the value that it has anyway."""
+    source = call.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def checked(group: type[_Group], values: Mapping[str, Any]) -> _Group:
