@@ -59,6 +59,12 @@ def test_each_field_of_the_augmentation_is_a_flag_without_a_default(name):
     assert flag.default is None
 
 
+@pytest.mark.parametrize("command", ["train", "augment"])
+@pytest.mark.parametrize("flag", ["--scale", "--gain", "--gamma", "--blur", "--low-resolution"])
+def test_the_help_of_a_range_shows_two_words(brainseg, command, flag):
+    assert f"{flag} FROM TO " in brainseg(command, "--help").out
+
+
 @pytest.mark.parametrize(
     ("command", "flag", "value", "reason"),
     [

@@ -93,10 +93,12 @@ def checked(group: type[_Group], values: Mapping[str, Any]) -> _Group:
 def _option(name: str, field: FieldInfo, *, optional: bool = False) -> inspect.Parameter:
     kind: Any = field.annotation
     default = field.default
+    is_range = False
     if typing.get_origin(kind) is tuple:
         is_range = typing.get_args(kind)[-1] is not Ellipsis
         kind, default = (tuple[float, float], default) if is_range else (list[int], list(default))
     if optional:
         kind, default = kind | None, None
-    annotation = Annotated[kind, typer.Option(help=field.description)]
+    # what typer would show of two numbers looks like one word with a comma
+    annotation = Annotated[kind, typer.Option(help=field.description, metavar="FROM TO" if is_range else None)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
