@@ -627,7 +627,16 @@ def test_resuming_with_other_settings_is_refused(interrupted, train, patients):
     told = train(patients, "--resume", epochs=3)
 
     assert told.code == 1
-    assert "describes a run with other cases or settings" in told.err
+    assert told.err.endswith("run.json describes a run with epochs 2, not 3; resume with the same\n")
+
+
+def test_longer_than_a_finished_run_one_trains_from_its_model(train, patients, output):
+    assert train(patients, epochs=1).code == 0
+    told = train(patients, "--resume", epochs=3)
+
+    assert told.code == 1
+    assert "with epochs 1, not 3; resume with the same, or train anew from its model into another folder" in told.err
+    assert told.err.endswith(f"(--from {output} --output NEW)\n")
 
 
 def test_resuming_where_nothing_was_begun_is_refused(train, patients, output):

@@ -329,9 +329,17 @@ def test_finished_run_can_be_resumed_and_stays_the_same(
     assert_same_run(output, trained_folder)
 
 
-@pytest.mark.parametrize("what", ["settings", "network", "cases"])
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("settings", "learning_rate 0.002, not 0.5"),
+        ("augmentation", "flip 0.5, not 0.25"),
+        ("network", "filters (4, 8, 8), not (4, 4, 4)"),
+        ("cases", "other training cases"),
+    ],
+)
 def test_run_is_resumed_only_as_it_was_begun(
-    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path, what: str
+    cases: list[Case], tiny: ModelConfig, quick: TrainConfig, trained_folder: Path, tmp_path: Path, what: str, told: str
 ) -> None:
     output = tmp_path / "trained"
     shutil.copytree(trained_folder, output)
@@ -339,7 +347,8 @@ def test_run_is_resumed_only_as_it_was_begun(
     quick = changed(quick, learning_rate=0.5) if what == "settings" else quick
     tiny = ModelConfig(filters=(4, 4, 4)) if what == "network" else tiny
     chosen = cases[:1] if what == "cases" else cases[:2]
-    message = f"{output / 'run.json'} describes a run with other cases or settings; resume with the same ones"
+    quick = changed(quick, augmentation={"flip": 0.25}) if what == "augmentation" else quick
+    message = f"{output / 'run.json'} describes a run with {told}; resume with the same, or train anew from its model"
     with pytest.raises(ValueError, match=re.escape(message)):
         train(chosen, cases[2:3], output, tiny, quick, resume=True)
     assert files(output) == before
