@@ -77,6 +77,13 @@ def test_a_folder_that_is_missing_is_made_and_what_can_be_no_file_is_refused_bef
     assert told.err == f"brainseg: {path.parent} is a folder; allowed is the name of a file\n"
 
 
+def test_the_flip_test_is_no_flag_of_what_looks_at_both_sides_anyway(brainseg, data):
+    assert "--tta" not in brainseg("queue", "--help").out
+    told = brainseg("queue", data, "--tta")
+    assert told.code == 2
+    assert "No such option" in told.err
+
+
 def test_random_needs_no_luck(brainseg, tiny_default, data):
     runs = [
         brainseg("queue", data, "--strategy", "random", "--seed", seed, "--device", "cpu").out for seed in (1, 1, 2)

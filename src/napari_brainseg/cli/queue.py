@@ -26,7 +26,7 @@ Overwrite = Annotated[bool, typer.Option(help="Replace the queue of an earlier r
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@settings_options()
+@settings_options(without=["tta"])  # the mirrored image is always looked at
 def queue(
     folder: Source,
     config: QueueConfig,

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -17,7 +17,7 @@ _Group = TypeVar("_Group", bound=Settings)
 
 
 def settings_options(
-    changes: type[Settings] | None = None, typed: Sequence[type[Settings]] = ()
+    changes: type[Settings] | None = None, typed: Sequence[type[Settings]] = (), without: Collection[str] = ()
 ) -> Callable[[Command], Command]:
     """Return a decorator that replaces a command's parameters that are groups of settings by one flag per field.
 
@@ -31,12 +31,15 @@ def settings_options(
     typed : sequence of type of Settings
         More groups, whose settings a file or a model may give as well: the command, which must take the context as
         ``call``, gets those that were typed as a dictionary in its parameter ``typed``.
+    without : collection of str
+        Fields that change nothing for this command: they get no flags.
     """
 
     def decorate(command: Command) -> Command:
         hints = typing.get_type_hints(command, include_extras=True)
         groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
-        options = _flat_fields(*groups.values(), *typed)
+        fields = _flat_fields(*groups.values(), *typed)
+        options = {name: field for name, field in fields.items() if name not in without}
         optional = _flat_fields(changes) if changes else {}
         handled = {*groups, *(["changes"] if changes else []), *(["typed"] if typed else [])}
         plain = [item for name, item in inspect.signature(command).parameters.items() if name not in handled]
