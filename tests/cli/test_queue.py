@@ -25,6 +25,7 @@ def test_the_queue_is_printed_and_written_in_one_order(brainseg, tiny_default, d
 
     assert (told.code, told.err) == (0, "")
     assert [(line[1], int(line[3])) for line in lines] == [(item.case, item.slice_number) for item in items]
+    assert [" ".join(line[4:]) for line in lines] == ["; ".join(item.reasons) for item in items], "no bare number"
     assert len({(item.case, item.z) for item in items}) == 5
     assert all(item.slice_number == item.z + 1 for item in items)
     assert all(item.reasons for item in items)

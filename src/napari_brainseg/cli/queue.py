@@ -84,6 +84,6 @@ def table_of(items: list[QueueItem]) -> str:
     """A line for each slice of a queue."""
     width = max((len(item.case) for item in items), default=0)
     return "\n".join(
-        f"{rank:3d}  {item.case:{width}}  slice {item.slice_number:3d}  {item.score:7.0f}  {'; '.join(item.reasons)}"
+        f"{rank:3d}  {item.case:{width}}  slice {item.slice_number:3d}  {'; '.join(item.reasons)}"
         for rank, item in enumerate(items, start=1)
     )
