@@ -49,7 +49,9 @@ def test_preset_with_single_fields_overridden(brainseg, patients, tmp_path, draw
         (("--augmentation", "wild"), "'none', 'light', 'strong'"),
         (("--flip", "2"), "--flip is 2.0: Input should be less than or equal to 1"),
         (("--scale", "1.2", "0.9"), "--scale is .*wrong way round"),
-        (("--window", "8"), "--window.: Input should be greater than or equal to 32"),
+        (("--window", "8"), "--window is 8: Input should be greater than or equal to 32"),
+        (("--window", "100000"), "--window is 100000: Input should be less than or equal to 2048"),
+        (("--seed", "-1"), "--seed is -1: Input should be greater than or equal to 0"),
     ],
 )
 def test_setting_that_is_not_allowed_is_a_usage_error(brainseg, patients, tmp_path, flags, reason):

@@ -49,6 +49,26 @@ def test_an_error_is_one_line_and_exit_code_1(brainseg, monkeypatch, tmp_path, e
     assert told.err == "brainseg: what went wrong [and where]\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+            "allocate 1440000000000 bytes.",
+            "not enough memory here: smaller images, windows, batches, blurs and networks take less",
+        ),
+        ("shapes differ\nException raised from broadcast at shapes.cpp:9\nframe #0: c10::Error", "shapes differ"),
+    ],
+)
+def test_an_error_of_pytorch_is_one_line_too(brainseg, monkeypatch, tmp_path, error, told):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(sys.modules["napari_brainseg.cli.cases"], "find_cases", fail)
+
+    assert brainseg("cases", tmp_path).err == f"brainseg: {told}\n"
+
+
 def test_what_the_system_says_of_a_file_is_told_in_words(brainseg, monkeypatch, tmp_path):
     def fail(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "anna")

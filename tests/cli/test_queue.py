@@ -25,6 +25,7 @@ def test_the_queue_is_printed_and_written_in_one_order(brainseg, tiny_default, d
 
     assert (told.code, told.err) == (0, "")
     assert [(line[1], int(line[3])) for line in lines] == [(item.case, item.slice_number) for item in items]
+    assert [" ".join(line[4:]) for line in lines] == ["; ".join(item.reasons) for item in items], "no bare number"
     assert len({(item.case, item.z) for item in items}) == 5
     assert all(item.slice_number == item.z + 1 for item in items)
     assert all(item.reasons for item in items)
@@ -75,6 +76,13 @@ def test_a_folder_that_is_missing_is_made_and_what_can_be_no_file_is_refused_bef
     assert told.err == f"brainseg: {path / 'inside.json'} cannot be written: {path} is no folder\n"
     told = brainseg("queue", data, "--output", path.parent, "--overwrite")
     assert told.err == f"brainseg: {path.parent} is a folder; allowed is the name of a file\n"
+
+
+def test_the_flip_test_is_no_flag_of_what_looks_at_both_sides_anyway(brainseg, data):
+    assert "--tta" not in brainseg("queue", "--help").out
+    told = brainseg("queue", data, "--tta")
+    assert told.code == 2
+    assert "No such option" in told.err
 
 
 def test_random_needs_no_luck(brainseg, tiny_default, data):

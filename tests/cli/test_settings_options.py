@@ -59,6 +59,12 @@ def test_each_field_of_the_augmentation_is_a_flag_without_a_default(name):
     assert flag.default is None
 
 
+@pytest.mark.parametrize("command", ["train", "augment"])
+@pytest.mark.parametrize("flag", ["--scale", "--gain", "--gamma", "--blur", "--low-resolution"])
+def test_the_help_of_a_range_shows_two_words(brainseg, command, flag):
+    assert f"{flag} FROM TO " in brainseg(command, "--help").out
+
+
 @pytest.mark.parametrize(
     ("command", "flag", "value", "reason"),
     [
@@ -70,6 +76,14 @@ def test_each_field_of_the_augmentation_is_a_flag_without_a_default(name):
         ("train", "--seed", str(2**32), "less than or equal to 4294967295"),
         ("train", "--learning-rate", "inf", "finite number"),
         ("train", "--weight-decay", "nan", "finite number|greater than"),
+        ("train", "--learning-rate", "1e300", "less than or equal to 10"),
+        ("train", "--weight-decay", "1e300", "less than or equal to 10"),
+        ("train", "--window", "100000", "less than or equal to 2048"),
+        ("train", "--batch-size", "9" * 23, "less than or equal to 4096"),
+        ("train", "--accumulate", "9" * 23, "less than or equal to 1024"),
+        ("train", "--epochs", "9" * 23, "less than or equal to 1000000"),
+        ("train", "--epoch-slices", "9" * 23, "less than or equal to 1000000"),
+        ("train", "--filters", "9" * 22, "less than or equal to 4096"),
         ("train", "--minutes", "inf", "525600"),
         ("train", "--minutes", "nan", "525600"),
         ("segment", "--threshold", "1.5", "less than or equal to 1"),

@@ -425,9 +425,7 @@ def test_minutes_become_epochs_before_the_run_is_written(pace, brainseg, patient
     assert "2 epochs end within 1.6 min\n" in told.err
     assert read_run(output).training.epochs == read_model_info(output).epoch == 2
     weights = (output / WEIGHTS_FILE).read_bytes()
-    told = brainseg("train", patients, "--output", output, *NETWORK, *QUICK, "--minutes", "1.6", "--resume")
-    assert told.code == 0, told.err
-    assert "end within" not in told.err
+    assert brainseg("train", patients, "--output", output, "--resume").code == 0
     output.rename(tmp_path / "by minutes")
     brainseg("train", patients, "--output", output, *NETWORK, *QUICK, "--epochs", "2")
     assert (output / WEIGHTS_FILE).read_bytes() == weights
@@ -454,6 +452,25 @@ def test_minutes_and_epochs_are_not_both_taken(train, patients, output):
 
     assert told.code == 2
     assert "--epochs and --minutes were both given: give one of them" in " ".join(told.err.split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ("--fold 0", "--fold was given without --folds"),
+        ("--folds 2 --validation-share 0.2", "--folds and --validation-share were both given: give one of them"),
+        ("--resume --minutes 5", "--minutes was given with --resume: a run goes on with its own split and epochs"),
+        ("--resume --folds 2 --fold 1", "--fold was given with --resume"),
+        ("--resume --folds 2", "--folds was given with --resume"),
+        ("--resume --validation-share 0.2", "--validation-share was given with --resume"),
+    ],
+)
+def test_a_flag_that_another_one_makes_void_is_refused(brainseg, patients, output, flags, reason):
+    told = brainseg("train", patients, "--output", output, *NETWORK, *QUICK, "--epochs", "1", *flags.split())
+
+    assert told.code == 2
+    assert reason in " ".join(told.err.split())
+    assert not output.exists()
 
 
 def test_several_processes_would_not_agree_on_minutes(brainseg, patients, output, monkeypatch):
@@ -610,7 +627,16 @@ def test_resuming_with_other_settings_is_refused(interrupted, train, patients):
     told = train(patients, "--resume", epochs=3)
 
     assert told.code == 1
-    assert "describes a run with other cases or settings" in told.err
+    assert told.err.endswith("run.json describes a run with epochs 2, not 3; resume with the same\n")
+
+
+def test_longer_than_a_finished_run_one_trains_from_its_model(train, patients, output):
+    assert train(patients, epochs=1).code == 0
+    told = train(patients, "--resume", epochs=3)
+
+    assert told.code == 1
+    assert "with epochs 1, not 3; resume with the same, or train anew from its model into another folder" in told.err
+    assert told.err.endswith(f"(--from {output} --output NEW)\n")
 
 
 def test_resuming_where_nothing_was_begun_is_refused(train, patients, output):
@@ -663,7 +689,8 @@ def test_cases_without_any_tumour_cannot_be_trained_on(train, patients, output):
 
 
 def test_a_learning_rate_that_is_too_high_is_told(train, patients, output):
-    told = train(patients, "--learning-rate", "1e30")
+    flags = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", "10", "--weight-decay", "10")
+    told = train(patients, *flags, epochs=40)
 
     assert refusal(told, output).startswith("the loss became NaN at a learning rate of ")
     assert refusal(told, output).endswith(": train anew with a lower one into another folder")

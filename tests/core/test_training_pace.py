@@ -3,7 +3,7 @@
 import pytest
 
 from napari_brainseg.core import training_pace
-from napari_brainseg.core.config import TrainConfig
+from napari_brainseg.core.config import MOST_EPOCHS, TrainConfig
 from napari_brainseg.core.training_pace import MeasuredPace, TrainingPace
 
 
@@ -45,6 +45,11 @@ def test_as_many_epochs_as_end_in_time(validate_every: int, validates_parent: bo
         epochs = pace.epochs_within(minutes, config)
         assert pace.seconds(config.changed({"epochs": epochs})) <= minutes * 60
         assert pace.seconds(config.changed({"epochs": epochs + 1})) > minutes * 60
+
+
+def test_a_year_of_short_epochs_ends_with_the_most_that_there_may_be() -> None:
+    pace = MeasuredPace(1, 1e-3, 1e-3, validates_parent=False)
+    assert TrainConfig(epochs=pace.epochs_within(60 * 24 * 365, TrainConfig())).epochs == MOST_EPOCHS
 
 
 def test_no_time_for_one_epoch_is_refused_with_what_it_takes() -> None:

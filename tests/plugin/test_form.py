@@ -42,7 +42,7 @@ def test_title_tooltip_and_default_come_from_the_field(group, name):
         (PostprocessConfig, "threshold", 0, 1),
         (PostprocessConfig, "keep_share", 0, 1),
         (PostprocessConfig, "min_voxels", 0, None),
-        (TrainConfig, "batch_size", 2, None),
+        (TrainConfig, "batch_size", 2, 4096),
         (AugmentationConfig, "rotation", 0, 180),
     ],
 )
@@ -95,6 +95,7 @@ def test_fields_keep_the_order_asked_for():
     [
         SegmentConfig(device="cpu", tta=True, batch_size=256, threads=3),
         PostprocessConfig(threshold=0.125, keep_share=0.0625, min_voxels=5000, fill_holes=True, closing=True),
+        TrainConfig(epochs=1_000_000, batch_size=4096, window=2048, accumulate=1024, learning_rate=10, weight_decay=10),
         TrainConfig(learning_rate=0.0003, ema=0.9995, weight_decay=0.001, seed=4_294_967),
     ],
 )

@@ -7,10 +7,9 @@ import typer
 
 from ..core.cases import find_cases
 from ..core.config import AugmentationConfig, AugmentationName, TrainConfig
-from ..core.settings import MOST_SEED
 from .console import progress_shown, say
 from .outputs import check_picture
-from .settings_options import settings_options
+from .settings_options import checked, settings_options
 
 
 @settings_options(changes=AugmentationConfig)
@@ -19,12 +18,13 @@ def augment(
     output: Annotated[Path, typer.Option(help="Picture to write (PNG).")],
     changes: dict[str, Any],
     augmentation: Annotated[AugmentationName, typer.Option(help="Preset to start from.")] = "strong",
-    window: Annotated[int, typer.Option(min=32, help="Edge of the square cut out, in pixels.")] = TrainConfig().window,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Start of every random draw.")] = 0,
+    window: Annotated[int, typer.Option(help="Edge of the square cut out, in pixels.")] = TrainConfig().window,
+    seed: Annotated[int, typer.Option(help="Start of every random draw.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace a picture of that name.")] = False,
 ) -> None:
     """Draw a slice as it is and eleven times as training would get it, to judge the augmentation by eye."""
     check_picture(output, overwrite=overwrite)
+    checked(TrainConfig, {"window": window, "seed": seed})
     config = AugmentationConfig.model_validate({"preset": augmentation, **changes})
     with progress_shown() as on_progress:
         found = find_cases(folder, on_progress=on_progress)

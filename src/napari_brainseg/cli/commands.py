@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from ..core.words import plain
+from ..core.words import first_line, plain
 from . import INTERRUPTED
 from .augment import augment
 from .cases import cases
@@ -55,5 +55,15 @@ def run(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if debug:
             raise
-        errors.print(f"brainseg: {plain(error)}", markup=False)  # of every process: only this one may have met it
+        errors.print(f"brainseg: {_told(error)}", markup=False)  # of every process: only this one may have met it
         sys.exit(1)
+
+
+def _told(error: BaseException) -> str:
+    """What an error says, in one line: below it PyTorch lists functions of C++."""
+    if not isinstance(error, RuntimeError):
+        return plain(error)
+    from ..core.devices import is_out_of_memory  # it loads torch, which such an error comes from
+
+    short = "not enough memory here: smaller images, windows, batches, blurs and networks take less"
+    return short if is_out_of_memory(error) else first_line(error)

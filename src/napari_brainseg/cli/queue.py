@@ -26,7 +26,7 @@ Overwrite = Annotated[bool, typer.Option(help="Replace the queue of an earlier r
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@settings_options()
+@settings_options(without=["tta"])  # the mirrored image is always looked at
 def queue(
     folder: Source,
     config: QueueConfig,
@@ -89,6 +89,6 @@ def table_of(items: list[QueueItem]) -> str:
     """A line for each slice of a queue."""
     width = max((len(item.case) for item in items), default=0)
     return "\n".join(
-        f"{rank:3d}  {item.case:{width}}  slice {item.slice_number:3d}  {item.score:7.0f}  {'; '.join(item.reasons)}"
+        f"{rank:3d}  {item.case:{width}}  slice {item.slice_number:3d}  {'; '.join(item.reasons)}"
         for rank, item in enumerate(items, start=1)
     )

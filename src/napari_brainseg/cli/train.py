@@ -1,7 +1,7 @@
 """``brainseg train``: cases with manual masks to a model."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,12 +34,13 @@ from . import INTERRUPTED
 from .console import complain, progress_shown, say
 from .interrupts import gentle_interrupts, saying_so
 from .plans import say_plan
-from .settings_options import checked, settings_options
+from .settings_options import checked, is_typed, settings_options
 
 if TYPE_CHECKING:  # it loads torch
     from ..core.training_plans import TrainingPlan
 
 _YEAR = 365 * 24 * 60
+_SPLITTING = ("folds", "fold", "validation_share")
 
 
 @settings_options(changes=AugmentationConfig, typed=(ModelConfig, TrainConfig))
@@ -79,8 +80,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: as JSON.")] = False,
 ) -> None:
     """Train a network, split by patient, and write a model folder."""
-    if minutes:
-        _check_minutes(typed)
+    _check_flags({name for name in (*_SPLITTING, "minutes") if is_typed(call, name)}, typed, resume=resume)
     if as_json and not dry_run:
         raise typer.BadParameter("--json was given without --dry-run: a training itself is told in words")
     before = read_run(output) if resume else None
@@ -110,9 +110,9 @@ def train(
         complain(share_of_corrections(*sides))
         if old:
             complain(worth_of_rehearsal(sides[0], old))
-    if dry_run or (minutes and not before):  # a run to resume has its epochs
+    if dry_run or minutes:
         plan = _plan(sides, model, training, parent)
-        if minutes and not before:
+        if minutes:
             training = training.changed({"epochs": plan.epochs_within(minutes, training)})
             complain(f"{counted(training.epochs, 'epoch')} end within {minutes:g} min")
         if dry_run:
@@ -237,10 +237,18 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _check_minutes(typed: Mapping[str, Any]) -> None:
-    if "epochs" in typed:
+def _check_flags(given: Collection[str], typed: Mapping[str, Any], *, resume: bool) -> None:
+    """Refuse flags of which one would be passed over in silence."""
+    if resume and given:
+        flag = min(given).replace("_", "-")
+        raise typer.BadParameter(f"--{flag} was given with --resume: a run goes on with its own split and epochs")
+    if "fold" in given and "folds" not in given:
+        raise typer.BadParameter("--fold was given without --folds: it is one of them")
+    if "folds" in given and "validation_share" in given:
+        raise typer.BadParameter("--folds and --validation-share were both given: give one of them")
+    if "minutes" in given and "epochs" in typed:
         raise typer.BadParameter("--epochs and --minutes were both given: give one of them")
-    if is_one_of_several():
+    if "minutes" in given and is_one_of_several():
         raise typer.BadParameter("--minutes is measured in one process: give --epochs where several share the training")
 
 

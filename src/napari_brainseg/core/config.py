@@ -1,9 +1,9 @@
 """Every setting, defined once: forms, command-line flags, JSON and docs are read from these fields."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from .augmentation_config import AUGMENTATIONS as AUGMENTATIONS
 from .augmentation_config import AugmentationConfig as AugmentationConfig
@@ -51,9 +51,10 @@ class ModelConfig(Settings):
         title="Network",
         description="The architecture, one of MONAI's; dynunet is unet with residual blocks.",
     )
-    filters: tuple[PositiveInt, ...] = Field(
+    filters: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
         (24, 48, 96, 192, 256),
         min_length=3,
+        max_length=10,
         title="Filters",
         description="Feature channels at each level, finest first; unet_vgg16 and unet_resnet50 have their own.",
     )
@@ -233,6 +234,9 @@ class DoubtConfig(Settings):
     count: int = Field(20, ge=1, title="Slices", description="Slices in the list, at most.")
 
 
+MOST_EPOCHS = 1_000_000
+"""However long somebody allows a training to take."""
+
 FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3}
 """What is set differently where there is a model to start from: it has learned most of it, and must not forget it."""
 
@@ -250,17 +254,26 @@ class TrainConfig(Settings):
     epochs: int = Field(
         30,
         ge=1,
+        le=MOST_EPOCHS,
         title="Epochs",
         description=f"Passes over the training slices; from a trained model {FINE_TUNING['epochs']} by default.",
     )
     epoch_slices: int = Field(
-        0, ge=0, title="Slices per epoch", description="Slices drawn per epoch; 0 takes twice the tumour slices."
+        0,
+        ge=0,
+        le=1_000_000,
+        title="Slices per epoch",
+        description="Slices drawn per epoch; 0 takes twice the tumour slices.",
     )
-    batch_size: int = Field(16, ge=2, title="Batch size", description="Slices sent through the network at once.")
+    batch_size: int = Field(
+        16, ge=2, le=4096, title="Batch size", description="Slices sent through the network at once."
+    )
     accumulate: int = Field(
-        1, ge=1, title="Accumulate", description="Batches whose gradients are added up for one training step."
+        1, ge=1, le=1024, title="Accumulate", description="Batches whose gradients are added up for one training step."
     )
-    window: int = Field(192, ge=32, title="Window", description="Edge of the square cut out of each slice, in pixels.")
+    window: int = Field(
+        192, ge=32, le=2048, title="Window", description="Edge of the square cut out of each slice, in pixels."
+    )
     tumour_share: Probability = Field(0.5, title="Tumour share", description="Share of slices drawn with tumour.")
     rehearsal: float = Field(
         0.5,
@@ -282,10 +295,13 @@ class TrainConfig(Settings):
         "adamw", title="Optimiser", description="How the weights follow the gradient."
     )
     momentum: float = Field(0.9, ge=0, lt=1, title="Momentum", description="Nesterov momentum of SGD.")
-    weight_decay: float = Field(0.01, ge=0, title="Weight decay", description="The optimiser's pull towards zero.")
+    weight_decay: float = Field(
+        0.01, ge=0, le=10, title="Weight decay", description="The optimiser's pull towards zero."
+    )
     learning_rate: float = Field(
         2e-3,
         gt=0,
+        le=10,
         title="Learning rate",
         description=f"Highest rate of the schedule; from a trained model {FINE_TUNING['learning_rate']} by default.",
     )

@@ -1,6 +1,6 @@
 """What is refused before a training begins: each function raises ValueError with a sentence that says why."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,12 @@ from .tensorboards import check_tensorboard
 
 _WHERE = {"device", "threads", "precision", "cache", "tensorboard"}
 """Settings that may be others when a run is resumed: where and how to compute, not what."""
+_LONG = {
+    "train_cases": "training cases",
+    "validation_cases": "validation cases",
+    "parent_sha256": "weights to start from",
+}
+"""Of a run, what is too long to be told, and what to call it."""
 
 
 def checked_run(
@@ -86,9 +92,11 @@ def check_folder(output: Path, run: Run, before: Run | None) -> None:
         If the one to be resumed is another, or what it left is damaged.
     """
     if before:
-        if _what(before) != _what(run):
+        if other := _first_difference(_what(before), _what(run)):
+            longer = f", or train anew from its model into another folder (--from {output} --output NEW)"
             raise ValueError(
-                f"{output / RUN_FILE} describes a run with other cases or settings; resume with the same ones"
+                f"{output / RUN_FILE} describes a run with {other}; resume with the same"
+                + (longer if (output / INFO_FILE).exists() else "")
             )
         if (output / INFO_FILE).exists() and not (output / CHECKPOINT_FILE).exists():  # it would begin anew
             raise ValueError(
@@ -106,3 +114,14 @@ def _what(run: Run) -> dict[str, Any]:
     """All that decides the result of a run."""
     places = dict.fromkeys(("parent", "corrections", "command", "directory"), True)
     return run.model_dump(exclude={"training": _WHERE, **places})
+
+
+def _first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first setting that a run had otherwise, with both values, or which cases; empty if there is none."""
+    for name, old in before.items():
+        if old == now[name]:
+            continue
+        if isinstance(old, Mapping):
+            return _first_difference(old, now[name])
+        return f"other {_LONG[name]}" if name in _LONG else f"{name} {old}, not {now[name]}"
+    return ""

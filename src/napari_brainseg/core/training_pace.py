@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from .config import TrainConfig
+from .config import MOST_EPOCHS, TrainConfig
 
 Part = Literal["step", "validation", "saving"]
 
@@ -58,7 +58,7 @@ class MeasuredPace:
                 f"one epoch takes about {least:.1f} min on this machine and does not end within {minutes:g} min: allow "
                 "more time, or draw fewer slices per epoch"
             )
-        return epochs
+        return min(epochs, MOST_EPOCHS)
 
 
 class TrainingPace:
