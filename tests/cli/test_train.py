@@ -425,7 +425,11 @@ def test_minutes_become_epochs_before_the_run_is_written(pace, brainseg, patient
     assert "2 epochs end within 1.6 min\n" in told.err
     assert read_run(output).training.epochs == read_model_info(output).epoch == 2
     weights = (output / WEIGHTS_FILE).read_bytes()
-    assert brainseg("train", patients, "--output", output, "--resume").code == 0
+    again = ("--minutes", "1.6", "--validation-share", "0.3", "--resume")
+    told = brainseg("train", patients, "--output", output, *NETWORK, *QUICK, *again)
+    assert told.code == 0, told.err
+    assert "that it was begun with, whatever --minutes, --validation-share says" in told.err
+    assert "end within" not in told.err
     output.rename(tmp_path / "by minutes")
     brainseg("train", patients, "--output", output, *NETWORK, *QUICK, "--epochs", "2")
     assert (output / WEIGHTS_FILE).read_bytes() == weights
@@ -459,10 +463,6 @@ def test_minutes_and_epochs_are_not_both_taken(train, patients, output):
     [
         ("--fold 0", "--fold was given without --folds"),
         ("--folds 2 --validation-share 0.2", "--folds and --validation-share were both given: give one of them"),
-        ("--resume --minutes 5", "--minutes was given with --resume: a run goes on with its own split and epochs"),
-        ("--resume --folds 2 --fold 1", "--fold was given with --resume"),
-        ("--resume --folds 2", "--folds was given with --resume"),
-        ("--resume --validation-share 0.2", "--validation-share was given with --resume"),
     ],
 )
 def test_a_flag_that_another_one_makes_void_is_refused(brainseg, patients, output, flags, reason):

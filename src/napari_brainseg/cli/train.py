@@ -110,9 +110,9 @@ def train(
         complain(share_of_corrections(*sides))
         if old:
             complain(worth_of_rehearsal(sides[0], old))
-    if dry_run or minutes:
+    if dry_run or (minutes and not before):  # a run to resume has its epochs
         plan = _plan(sides, model, training, parent)
-        if minutes:
+        if minutes and not before:
             training = training.changed({"epochs": plan.epochs_within(minutes, training)})
             complain(f"{counted(training.epochs, 'epoch')} end within {minutes:g} min")
         if dry_run:
@@ -238,10 +238,11 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _check_flags(given: Collection[str], typed: Mapping[str, Any], *, resume: bool) -> None:
-    """Refuse flags of which one would be passed over in silence."""
-    if resume and given:
-        flag = min(given).replace("_", "-")
-        raise typer.BadParameter(f"--{flag} was given with --resume: a run goes on with its own split and epochs")
+    """Pass over no flag in silence: refuse one that another makes void, and say which a run needs no more."""
+    if resume and given:  # whoever repeats the command that began the run has given them rightly
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        complain(f"the run goes on with the split and the epochs that it was begun with, whatever {flags} says")
+        return
     if "fold" in given and "folds" not in given:
         raise typer.BadParameter("--fold was given without --folds: it is one of them")
     if "folds" in given and "validation_share" in given:

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from datetime import date
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 
 from ..core.cases import Case
@@ -14,9 +14,6 @@ from .commands import flags
 
 MODELS_FOLDER = "brainseg-models"
 LOG_FILE = "train.log"
-
-_BEGUN_WITH = ("--minutes", "--folds", "--fold", "--validation-share")
-"""Flags that `brainseg train` refuses where a run is resumed: it keeps its epochs and its split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +78,7 @@ def resume_arguments(command: str) -> list[str]:
     words = shlex.split(command)
     if words[:2] != ["brainseg", "train"]:
         raise ValueError(f"the run was begun by {command or 'an unknown command'}, so it cannot be resumed from here")
-    kept: list[str] = []
-    for before, word in pairwise(words):
-        flag = word.partition("=")[0]
-        if flag not in (*_BEGUN_WITH, "--resume") and before not in _BEGUN_WITH:
-            kept.append(word)
-    return [*kept, "--resume"]
+    return [*words[1:], *([] if "--resume" in words else ["--resume"])]
 
 
 def data_folder(run: Run) -> Path | None:
